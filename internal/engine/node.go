@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/updraft-cloud/updraft/internal/drift"
+)
+
+// Phase is a label on a node, for people and for the timeline. It orders
+// nothing: only edges do.
+type Phase string
+
+// The phases in the order in which people think of them.
+const (
+	Provision Phase = "provision"
+	Prepare   Phase = "prepare"
+	Build     Phase = "build"
+	Install   Phase = "install"
+	Configure Phase = "configure"
+	Start     Phase = "start"
+)
+
+// Body is the desired state of a node. The engine does not look inside; only
+// the [Executor] of the node's scope does.
+type Body interface {
+	// Digest changes whenever the desired state does. It is one-way, so that
+	// it may stand in a plan even for secret content.
+	Digest() string
+	// Removal returns what the executor needs to remove the thing when nothing
+	// else is left of it but updraft's state. It holds no secret.
+	Removal() json.RawMessage
+}
+
+// Node is one resource in the graph.
+type Node struct {
+	// ID is unique in the cloud: "web1/file:/etc/motd", "machine:web1".
+	ID string
+	// Kind and Key name the thing for people and for the executor.
+	Kind, Key string
+	// Scope is where the node is executed: a host's name, or empty for the
+	// deployer (machines and networks).
+	Scope string
+	Phase Phase
+	Body  Body
+	// Needs are IDs of nodes that must be in sync before this one is applied.
+	Needs []string
+	// Triggers are IDs of nodes on whose change this one acts, even if it is
+	// in sync itself. A trigger is also a need.
+	Triggers []string
+	// Sensitive keeps values of this node out of everything that is shown.
+	Sensitive bool
+}
+
+// Scope is a place where nodes are executed.
+type Scope struct {
+	Name string
+	// Gate is the ID of the node that must be in sync before the scope can be
+	// observed (the machine). Empty means that the scope is always there.
+	Gate string
+	// Limit bounds how many nodes are applied at once; 0 means the engine's default.
+	Limit int
+}
+
+// Record is what the state keeps of a node that updraft has applied.
+type Record struct {
+	ID        string          `json:"id"`
+	Kind      string          `json:"kind"`
+	Key       string          `json:"key"`
+	Scope     string          `json:"scope,omitempty"`
+	Needs     []string        `json:"needs,omitempty"`
+	Made      bool            `json:"made,omitempty"` // did not exist before
+	Removal   json.RawMessage `json:"removal,omitempty"`
+	Sensitive bool            `json:"sensitive,omitempty"`
+}
+
+// Executor does the work of scopes. Errors are classified by package retry.
+type Executor interface {
+	// Observe compares nodes, all of one scope, with the world, in one round
+	// trip where it can. It changes nothing. The result holds one report for
+	// each node, in order; an error means that the scope as a whole could not
+	// be observed.
+	Observe(ctx context.Context, scope string, nodes []*Node) ([]drift.Report, error)
+	// Apply makes the world agree with the node and returns what a new
+	// observation found, which is in sync unless an error is returned.
+	Apply(ctx context.Context, n *Node, found drift.Report, triggered []string, log func(line string)) error
+	// Remove takes back what was applied. A thing already gone is no error.
+	Remove(ctx context.Context, r Record, log func(line string)) error
+}

@@ -1,0 +1,2 @@
+// Package spec reads the cloud file.
+package spec
