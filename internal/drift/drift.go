@@ -47,6 +47,9 @@ type Change struct {
 type Report struct {
 	Status  Status   `json:"s"`
 	Changes []Change `json:"c,omitempty"`
+	// Shut says that what lies behind the thing (the resources of a machine that
+	// is off) cannot be observed until the thing agrees.
+	Shut bool `json:"shut,omitempty"`
 	// Err says why this one resource could not be observed; Status is then Unknown.
 	Err string `json:"e,omitempty"`
 	// Notes are remarks for people that are not differences.

@@ -50,6 +50,10 @@ type Node struct {
 	Triggers []string
 	// Sensitive keeps values of this node out of everything that is shown.
 	Sensitive bool
+	// Holds says that removing this node takes everything in the scopes behind
+	// it along (a machine that is destroyed), so that it need not be removed
+	// piece by piece.
+	Holds bool
 }
 
 // Scope is a place where nodes are executed.
@@ -72,6 +76,12 @@ type Record struct {
 	Made      bool            `json:"made,omitempty"` // did not exist before
 	Removal   json.RawMessage `json:"removal,omitempty"`
 	Sensitive bool            `json:"sensitive,omitempty"`
+	Opens     []string        `json:"opens,omitempty"` // scopes that this node is the gate of
+	Holds     bool            `json:"holds,omitempty"` // as in Node
+	Pokes     []string        `json:"pokes,omitempty"` // nodes that this one is a trigger of
+	// Pending is set when the intent was recorded and no outcome: it is
+	// unknown how far the step came.
+	Pending bool `json:"pending,omitempty"`
 }
 
 // Executor does the work of scopes. Errors are classified by package retry.

@@ -74,28 +74,33 @@ func (p Policy) Do(ctx context.Context, onRetry func(try int, err error, pause t
 		ctx, cancel = context.WithTimeout(ctx, p.Deadline)
 		defer cancel()
 	}
-	pause := p.First
 	for try := 1; ; try++ {
 		err := f(ctx)
 		if err == nil || ClassOf(err) == Permanent || ctx.Err() != nil || try == p.Attempts || p == (Policy{}) {
 			return err
 		}
+		pause := p.Pause(try)
 		if onRetry != nil {
 			onRetry(try, err, pause)
 		}
-		if !sleep(ctx, jitter(pause)) {
+		if !Wait(ctx, pause) {
 			return err
 		}
-		pause = min(pause*2, max(p.Most, p.First))
 	}
 }
 
-// jitter spreads pauses by ±20 % so that a fleet does not retry in step.
-func jitter(d time.Duration) time.Duration {
+// Pause returns how long to wait after the given number of failures: doubling
+// from First up to Most, spread by ±20 % so that a fleet does not retry in step.
+func (p Policy) Pause(failures int) time.Duration {
+	d := p.First << min(max(failures-1, 0), 30)
+	if most := max(p.Most, p.First); d > most || d <= 0 {
+		d = most
+	}
 	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
 }
 
-func sleep(ctx context.Context, d time.Duration) bool {
+// Wait waits for d and reports whether it passed before ctx ended.
+func Wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

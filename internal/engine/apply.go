@@ -1,0 +1,454 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/updraft-cloud/updraft/internal/drift"
+)
+
+// Result tells how a run ended.
+type Result struct {
+	Changed   int           `json:"changed"`   // steps that changed something
+	Unchanged int           `json:"unchanged"` // steps that found nothing to do
+	Removed   int           `json:"removed"`
+	Failed    []Failure     `json:"failed,omitempty"` // in the order in which they failed
+	Blocked   []string      `json:"blocked,omitempty"`
+	Stopped   bool          `json:"stopped,omitempty"` // interrupted before all was done
+	Took      time.Duration `json:"took"`
+}
+
+// Failure is a step that failed for good.
+type Failure struct {
+	ID    string `json:"id"`
+	Scope string `json:"scope,omitempty"`
+	Err   string `json:"error"`
+	// Blocks is how many other steps could not start because of it.
+	Blocks int `json:"blocks"`
+}
+
+// Err returns nil when everything is as the graph says.
+func (r Result) Err() error {
+	switch {
+	case len(r.Failed) > 0:
+		f := r.Failed[0]
+		return fmt.Errorf("%s: %s", f.ID, f.Err)
+	case r.Stopped:
+		return ErrStopped
+	}
+	return nil
+}
+
+// ErrStopped means that a run was interrupted. Nothing is lost: the next run
+// goes on from there.
+var ErrStopped = errors.New("stopped before everything was done")
+
+// Apply carries out the plan, which must come from the same Engine. When stop
+// is closed, no further step starts, and Apply returns when those under way are
+// done. When ctx ends, they are cut off as well.
+func (e *Engine) Apply(ctx context.Context, p *Plan, stop <-chan struct{}) (Result, error) {
+	start := time.Now()
+	r := newRun(ctx, e, p)
+	res := r.loop(stop)
+	res.Took = time.Since(start)
+	e.emit(Event{Type: EvEnd, Took: res.Took, Err: errText(res.Err())})
+	return res, r.storeErr
+}
+
+// Destroy removes everything that is recorded, the newest dependents first. A
+// removal that fails does not keep the others from being tried.
+func (e *Engine) Destroy(ctx context.Context, stop <-chan struct{}) (Result, error) {
+	p, err := e.DestroyPlan(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	return e.Apply(ctx, p, stop)
+}
+
+// DestroyPlan says what Destroy would do.
+func (e *Engine) DestroyPlan(ctx context.Context) (*Plan, error) {
+	records, err := e.store.Records(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the state: %w", err)
+	}
+	empty, err := NewGraph(nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Plan{graph: empty, Steps: removals(records), deferred: map[string]bool{}}, nil
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// emit stamps an event and hands it to the sink.
+func (e *Engine) emit(ev Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ev.Time = time.Now()
+	e.sink(ev)
+}
+
+// task is one unit of the run: a node of the graph, the observation of a
+// deferred scope, or a removal. Tasks are numbered: nodes first, as in the
+// graph, then scopes, then removals.
+type task struct {
+	left       int // tasks that must be done first
+	dependents []int32
+	scope      string // whose limit it counts against
+	state      taskState
+	changed    bool
+	cause      int32 // the failed task at the root of a blocked one
+}
+
+type taskState uint8
+
+const (
+	waiting taskState = iota
+	queued
+	running
+	done
+	failed
+	blocked
+)
+
+// run is one Apply under way. All fields but those of workers are only touched
+// by the goroutine in loop.
+type run struct {
+	ctx      context.Context //nolint:containedctx // lives exactly as long as Apply
+	e        *Engine
+	p        *Plan
+	tasks    []task
+	observes []string // scope of task len(nodes)+k
+	removes  []*Step  // step of task len(nodes)+len(observes)+k
+	ready    []int32  // done without work, or queued: to be looked at
+	queues   map[string][]int32
+	active   map[string]int
+	inFlight int
+	results  chan outcome
+	res      Result
+	storeErr error
+	failures map[int32]int // task → index in res.Failed
+	gates    sync.Map      // scopes whose gate's record is known to be in the journal
+}
+
+type outcome struct {
+	task    int32
+	changed bool
+	err     error
+}
+
+func newRun(ctx context.Context, e *Engine, p *Plan) *run {
+	r := &run{
+		ctx: ctx, e: e, p: p,
+		queues: map[string][]int32{}, active: map[string]int{}, failures: map[int32]int{},
+		results: make(chan outcome, e.opts.Workers),
+	}
+	g := p.graph
+	r.tasks = make([]task, len(g.nodes), len(g.nodes)+len(p.deferred)+len(p.Steps))
+	for i, n := range g.nodes {
+		r.tasks[i] = task{left: len(g.edges.Needs(int32(i))), dependents: g.edges.Dependents(int32(i)), scope: n.Scope}
+	}
+	for _, name := range g.names {
+		if p.deferred[name] {
+			r.addObserve(name)
+		}
+	}
+	r.addRemovals()
+	for i := range r.tasks {
+		if r.tasks[i].left == 0 {
+			r.ready = append(r.ready, int32(i))
+		}
+	}
+	return r
+}
+
+// edge makes task to wait for task from.
+func (r *run) edge(from, to int32) {
+	// Clipped, since the slice of a node's dependents belongs to the graph.
+	r.tasks[from].dependents = append(slices.Clip(r.tasks[from].dependents), to)
+	r.tasks[to].left++
+}
+
+func (r *run) addObserve(name string) {
+	t := int32(len(r.tasks))
+	r.tasks = append(r.tasks, task{})
+	r.observes = append(r.observes, name)
+	s := r.p.graph.scopes[name]
+	if s.gate >= 0 {
+		r.edge(s.gate, t)
+	}
+	for _, i := range s.nodes {
+		r.edge(t, i)
+	}
+}
+
+// addRemovals chains removals in the plan's order within each scope. What is
+// removed on a host goes first, since something else may want its place; what
+// is removed by the deployer (machines, networks) goes last, when nothing
+// refers to it any more.
+func (r *run) addRemovals() {
+	var last []int32
+	lastOf := map[string]int32{}
+	nodes := int32(len(r.p.graph.nodes))
+	for i := range r.p.Steps {
+		if r.p.Steps[i].Action != Remove {
+			continue
+		}
+		t, step := int32(len(r.tasks)), &r.p.Steps[i]
+		r.tasks = append(r.tasks, task{scope: step.Scope})
+		r.removes = append(r.removes, step)
+		if prev, ok := lastOf[step.Scope]; ok {
+			r.edge(prev, t)
+		}
+		lastOf[step.Scope] = t
+		if step.Scope == "" && len(last) == 0 {
+			last = append(last, t)
+		}
+	}
+	for name, t := range lastOf {
+		if s := r.p.graph.scopes[name]; name != "" && s != nil {
+			for _, i := range s.nodes {
+				r.edge(t, i)
+			}
+		}
+	}
+	for _, t := range last {
+		for i := range nodes {
+			r.edge(i, t)
+		}
+		for name, before := range lastOf {
+			if name != "" {
+				r.edge(before, t)
+			}
+		}
+	}
+}
+
+// loop starts what is ready and takes results until nothing is left to do.
+func (r *run) loop(stop <-chan struct{}) Result {
+	for {
+		r.settle()
+		if !r.res.Stopped {
+			r.dispatch()
+		}
+		if r.inFlight == 0 {
+			break
+		}
+		select {
+		case o := <-r.results:
+			r.finish(o)
+		case <-stop:
+			r.res.Stopped, stop = true, nil
+		case <-r.ctx.Done():
+			r.res.Stopped = true
+			r.finish(<-r.results)
+		}
+	}
+	r.res.Stopped = r.res.Stopped && slices.ContainsFunc(r.tasks, func(t task) bool { return t.state < done })
+	return r.res
+}
+
+// settle looks at tasks whose needs are met: those with nothing to do are done
+// on the spot, the others are queued for their scope.
+func (r *run) settle() {
+	for len(r.ready) > 0 {
+		t := r.ready[len(r.ready)-1]
+		r.ready = r.ready[:len(r.ready)-1]
+		if r.tasks[t].state != waiting {
+			continue
+		}
+		if r.idle(t) {
+			r.complete(t, false)
+			continue
+		}
+		r.tasks[t].state = queued
+		r.queues[r.tasks[t].scope] = append(r.queues[r.tasks[t].scope], t)
+	}
+}
+
+// idle reports whether a task has nothing to do.
+func (r *run) idle(t int32) bool {
+	if int(t) >= len(r.p.graph.nodes) {
+		return false
+	}
+	return r.p.reports[t].Status == drift.InSync && len(r.triggered(t)) == 0
+}
+
+// triggered returns the triggers of node t that were changed or removed in this run.
+func (r *run) triggered(t int32) []string {
+	var ids []string
+	n := r.p.graph.nodes[t]
+	for _, id := range n.Triggers {
+		if j, ok := r.p.graph.edges.Lookup(id); ok && r.tasks[j].changed {
+			ids = append(ids, id)
+		}
+	}
+	if r.p.actions[t] == Trigger {
+		for i, s := range r.removes {
+			if slices.Contains(s.removal.Pokes, n.ID) && r.tasks[len(r.tasks)-len(r.removes)+i].changed {
+				ids = append(ids, s.ID)
+			}
+		}
+	}
+	return ids
+}
+
+// dispatch starts queued tasks as far as the limits allow.
+func (r *run) dispatch() {
+	for name, q := range r.queues {
+		limit := r.e.opts.PerScope
+		if s := r.p.graph.scopes[name]; s != nil && s.Limit > 0 {
+			limit = s.Limit
+		}
+		for len(q) > 0 && r.active[name] < limit && r.inFlight < r.e.opts.Workers {
+			t := q[0]
+			q = q[1:]
+			r.tasks[t].state = running
+			r.active[name]++
+			r.inFlight++
+			work := r.work(t)
+			go func() {
+				changed, err := work()
+				r.results <- outcome{t, changed, err}
+			}()
+		}
+		if len(q) == 0 {
+			delete(r.queues, name)
+		} else {
+			r.queues[name] = q
+		}
+	}
+}
+
+// work returns what a worker does for a task.
+func (r *run) work(t int32) func() (bool, error) {
+	nodes := int32(len(r.p.graph.nodes))
+	switch {
+	case t < nodes:
+		triggered := r.triggered(t)
+		return func() (bool, error) { return r.applyNode(t, triggered) }
+	case int(t-nodes) < len(r.observes):
+		s := r.p.graph.scopes[r.observes[t-nodes]]
+		return func() (bool, error) { return false, r.observeDeferred(s) }
+	default:
+		step := r.removes[int(t-nodes)-len(r.observes)]
+		return func() (bool, error) { return true, r.remove(step) }
+	}
+}
+
+// finish takes the result of a task.
+func (r *run) finish(o outcome) {
+	r.inFlight--
+	r.active[r.tasks[o.task].scope]--
+	if o.err == nil {
+		r.count(o)
+		r.complete(o.task, o.changed)
+		return
+	}
+	if r.ctx.Err() != nil {
+		r.tasks[o.task].state = waiting // cut off, not failed
+		return
+	}
+	var se *storeError
+	if errors.As(o.err, &se) {
+		r.storeErr, r.res.Stopped = o.err, true
+	}
+	r.fail(o.task, o.err)
+}
+
+func (r *run) count(o outcome) {
+	nodes := len(r.p.graph.nodes)
+	switch {
+	case int(o.task) >= nodes+len(r.observes):
+		r.res.Removed++
+	case int(o.task) >= nodes:
+	case o.changed:
+		r.res.Changed++
+	default:
+		r.res.Unchanged++
+	}
+}
+
+func (r *run) complete(t int32, changed bool) {
+	r.tasks[t].state, r.tasks[t].changed = done, changed
+	r.release(t)
+}
+
+// release lets the dependents of a task go on.
+func (r *run) release(t int32) {
+	for _, d := range r.tasks[t].dependents {
+		if r.tasks[d].left--; r.tasks[d].left == 0 {
+			r.ready = append(r.ready, d)
+		}
+	}
+}
+
+// fail records a failed task and blocks what needs it, except removals: those
+// are tried all the same.
+func (r *run) fail(t int32, err error) {
+	r.tasks[t].state = failed
+	id, scope := r.describe(t)
+	r.failures[t] = len(r.res.Failed)
+	r.res.Failed = append(r.res.Failed, Failure{ID: id, Scope: scope, Err: err.Error()})
+	if r.isRemoval(t) {
+		r.release(t)
+		return
+	}
+	r.block(t, t)
+}
+
+func (r *run) block(t, cause int32) {
+	for _, d := range r.tasks[t].dependents {
+		switch {
+		case r.tasks[d].state != waiting:
+		case r.isRemoval(d):
+			if r.tasks[d].left--; r.tasks[d].left == 0 {
+				r.ready = append(r.ready, d)
+			}
+		default:
+			r.tasks[d].state, r.tasks[d].cause = blocked, cause
+			r.reportBlocked(d, cause)
+			r.block(d, cause)
+		}
+	}
+}
+
+func (r *run) reportBlocked(t, cause int32) {
+	if int(t) >= len(r.p.graph.nodes) || r.p.reports[t].Status == drift.InSync {
+		return
+	}
+	n := r.p.graph.nodes[t]
+	causeID, _ := r.describe(cause)
+	r.res.Blocked = append(r.res.Blocked, n.ID)
+	r.res.Failed[r.failures[cause]].Blocks++
+	r.e.emit(Event{Type: EvBlocked, ID: n.ID, Kind: n.Kind, Scope: n.Scope, Phase: n.Phase, Cause: causeID})
+}
+
+func (r *run) isRemoval(t int32) bool {
+	return int(t) >= len(r.p.graph.nodes)+len(r.observes)
+}
+
+// describe returns a task's ID and scope for people.
+func (r *run) describe(t int32) (id, scope string) {
+	nodes := len(r.p.graph.nodes)
+	switch {
+	case int(t) < nodes:
+		n := r.p.graph.nodes[t]
+		return n.ID, n.Scope
+	case int(t) < nodes+len(r.observes):
+		name := r.observes[int(t)-nodes]
+		return "host:" + name, name
+	default:
+		s := r.removes[int(t)-nodes-len(r.observes)]
+		return s.ID, s.Scope
+	}
+}

@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/updraft-cloud/updraft/internal/drift"
+	"github.com/updraft-cloud/updraft/internal/graph"
+)
+
+// prune adds steps that remove what is recorded and not in the graph, and pokes
+// the nodes of which such a thing was a trigger.
+func (p *Plan) prune(records map[string]Record) {
+	gone := map[string]Record{}
+	for id, r := range records {
+		if p.graph.Node(id) == nil {
+			gone[id] = r
+		}
+	}
+	p.Steps = append(p.Steps, removals(gone)...)
+	for _, id := range slices.Sorted(maps.Keys(gone)) {
+		for _, poked := range gone[id].Pokes {
+			p.poke(poked, id)
+		}
+	}
+}
+
+// poke makes an otherwise unchanged node act because a trigger of it goes away.
+func (p *Plan) poke(id, because string) {
+	i, ok := p.graph.edges.Lookup(id)
+	if !ok || p.actions[i] != NoOp || p.reports[i].Status != drift.InSync {
+		return
+	}
+	n := p.graph.nodes[i]
+	p.actions[i] = Trigger
+	p.Steps = append(p.Steps, Step{
+		ID: id, Kind: n.Kind, Scope: n.Scope, Phase: n.Phase,
+		Action: Trigger, Because: []string{because}, Digest: n.Body.Digest(),
+	})
+}
+
+// removals orders the removal of records: what needs something goes before it,
+// and what lies behind a gate before the gate, unless the gate takes it along.
+func removals(gone map[string]Record) []Step {
+	ids := slices.Sorted(maps.Keys(gone))
+	gate := map[string]Record{}
+	for _, r := range gone {
+		for _, s := range r.Opens {
+			gate[s] = r
+		}
+	}
+	g, faults := graph.New(ids, func(i int) []string {
+		r := gone[ids[i]]
+		var needs []string
+		for _, n := range r.Needs {
+			if _, ok := gone[n]; ok {
+				needs = append(needs, n)
+			}
+		}
+		if g, ok := gate[r.Scope]; ok && g.ID != r.ID {
+			needs = append(needs, g.ID)
+		}
+		return needs
+	})
+	order := ids
+	if len(faults) == 0 { // a cycle can come about over several runs; any order will do then
+		order = order[:0:0]
+		for _, i := range slices.Backward(g.Order()) {
+			order = append(order, g.Name(i))
+		}
+	}
+	return removalSteps(order, gone, gate)
+}
+
+func removalSteps(order []string, gone, gate map[string]Record) []Step {
+	var steps []Step
+	drops := map[string][]string{}
+	for _, id := range order {
+		r := gone[id]
+		if g, ok := gate[r.Scope]; ok && g.Holds && g.ID != id {
+			drops[g.ID] = append(drops[g.ID], id)
+			continue
+		}
+		steps = append(steps, Step{ID: id, Kind: r.Kind, Scope: r.Scope, Action: Remove, removal: r})
+	}
+	for i := range steps {
+		steps[i].drops = drops[steps[i].ID]
+	}
+	return steps
+}

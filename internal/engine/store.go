@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/updraft-cloud/updraft/internal/drift"
+)
+
+// Store keeps what updraft has made, durably. Package statedir keeps it in a
+// local directory; storetest holds every implementation to this contract.
+//
+// A store is a fold over entries: [Store.Append] returns once the entries
+// survive a crash, and [Store.Records] is the result of folding all of them. A
+// half-written last entry is as if it had never been appended.
+type Store interface {
+	// Lock makes the caller the only writer until unlock is called or its
+	// process ends, however it ends. If another one is, the error is a
+	// [*HeldError].
+	Lock(ctx context.Context, h Holder) (unlock func() error, err error)
+	// Records returns what is recorded, by ID. The caller may keep the map.
+	Records(ctx context.Context) (map[string]Record, error)
+	// Append adds entries. Calls may come concurrently and share one sync.
+	Append(ctx context.Context, entries ...Entry) error
+	// Remove forgets everything of the cloud.
+	Remove(ctx context.Context) error
+}
+
+// Op is what an entry says.
+type Op string
+
+// The operations.
+const (
+	OpIntend  Op = "intend"  // Record is about to be applied
+	OpDone    Op = "done"    // Record is in sync
+	OpFail    Op = "fail"    // applying ID failed
+	OpRemove  Op = "remove"  // ID is about to be removed
+	OpRemoved Op = "removed" // ID is gone, or forgotten
+)
+
+// Entry is one line of the journal.
+type Entry struct {
+	Time   time.Time    `json:"t"`
+	Op     Op           `json:"op"`
+	ID     string       `json:"id"`
+	Record *Record      `json:"rec,omitempty"`
+	Found  drift.Status `json:"found,omitempty"` // with OpIntend: what was there
+	Err    string       `json:"err,omitempty"`
+}
+
+// Fold applies an entry to records.
+func Fold(records map[string]Record, e Entry) {
+	switch e.Op {
+	case OpIntend:
+		r, old := *e.Record, records[e.ID]
+		r.Made = old.Made || e.Found == drift.Absent
+		r.Pending = true
+		records[e.ID] = r
+	case OpDone, OpFail:
+		if r, ok := records[e.ID]; ok {
+			r.Pending = e.Op == OpFail
+			records[e.ID] = r
+		}
+	case OpRemoved:
+		delete(records, e.ID)
+	case OpRemove:
+	}
+}
+
+// Holder says who holds a lock.
+type Holder struct {
+	PID     int       `json:"pid"`
+	User    string    `json:"user"`
+	Host    string    `json:"host"`
+	Command string    `json:"command"`
+	Since   time.Time `json:"since"`
+}
+
+// HeldError means that another process is at work on the cloud.
+type HeldError struct{ Holder Holder }
+
+// Error says who, since when, and what to do.
+func (e *HeldError) Error() string {
+	h := e.Holder
+	if h.PID == 0 {
+		return "another updraft is at work on this cloud; wait for it to end"
+	}
+	return fmt.Sprintf("%q is at work on this cloud (pid %d, %s@%s, since %s); wait for it to end",
+		h.Command, h.PID, h.User, h.Host, h.Since.Format(time.DateTime))
+}
