@@ -235,9 +235,21 @@ func (p *Plan) decide() {
 		p.classify(i, &step)
 		if p.actions[i] = step.Action; step.Action != NoOp {
 			step.Digest = n.Body.Digest()
+			if n.Sensitive {
+				step.Digest, step.Changes = "", veiled(step.Changes)
+			}
 			p.Steps = append(p.Steps, step)
 		}
 	}
+}
+
+// veiled keeps which attributes differ and drops the values.
+func veiled(changes []drift.Change) []drift.Change {
+	out := make([]drift.Change, len(changes))
+	for i, c := range changes {
+		out[i] = drift.Change{Attr: c.Attr, From: "(sensitive)", To: "(sensitive)"}
+	}
+	return out
 }
 
 func (p *Plan) classify(i int32, step *Step) {

@@ -1,0 +1,146 @@
+package ui
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/updraft-cloud/updraft/internal/drift"
+	"github.com/updraft-cloud/updraft/internal/engine"
+)
+
+// PlanOptions choose how much of a plan is shown.
+type PlanOptions struct {
+	Color bool
+	// Diff shows the lines that change in small text files.
+	Diff bool
+}
+
+var marks = map[engine.Action]string{
+	engine.Create: "+", engine.Update: "~", engine.Trigger: "↻", engine.Remove: "-", engine.Unclear: "?",
+}
+
+var colors = map[engine.Action]string{
+	engine.Create: "32", engine.Update: "33", engine.Trigger: "36", engine.Remove: "31", engine.Unclear: "35",
+}
+
+// Plan writes a plan as text: machines and networks first, then host by host.
+func Plan(w io.Writer, cloud string, p *engine.Plan, o PlanOptions) error {
+	var b strings.Builder
+	if !p.Empty() {
+		fmt.Fprintf(&b, "Plan for %s:\n", cloud)
+	}
+	scope := "\x00"
+	for _, s := range byScope(p.Steps) {
+		if s.Scope != scope && s.Scope != "" {
+			fmt.Fprintf(&b, "\n  %s%s\n", s.Scope, behind(s))
+		}
+		scope = s.Scope
+		writeStep(&b, s, o)
+	}
+	for _, blind := range p.Blind {
+		fmt.Fprintf(&b, "\n  ! %s could not be observed: %s\n", cmp.Or(blind.Scope, "the deployer"), blind.Err)
+	}
+	b.WriteString(planSummary(cloud, p))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// byScope groups steps by scope, keeping the plan's order inside each.
+func byScope(steps []engine.Step) []*engine.Step {
+	out := make([]*engine.Step, len(steps))
+	for i := range steps {
+		out[i] = &steps[i]
+	}
+	slices.SortStableFunc(out, func(a, b *engine.Step) int { return cmp.Compare(a.Scope, b.Scope) })
+	return out
+}
+
+func behind(s *engine.Step) string {
+	if s.Behind == "" {
+		return ""
+	}
+	return " (once " + s.Behind + " is there; what already agrees is left alone)"
+}
+
+func writeStep(b *strings.Builder, s *engine.Step, o PlanOptions) {
+	name := strings.TrimPrefix(s.ID, s.Scope+"/")
+	line := fmt.Sprintf("%s %s", marks[s.Action], name)
+	if what := stepDetail(s); what != "" {
+		line += "  " + what
+	}
+	if o.Color {
+		line = "\x1b[" + colors[s.Action] + "m" + line + "\x1b[0m"
+	}
+	fmt.Fprintf(b, "    %s\n", line)
+	if !o.Diff {
+		return
+	}
+	for _, c := range s.Changes {
+		for _, l := range lineDiff(c.Text, c.NewText) {
+			fmt.Fprintf(b, "        %s\n", l)
+		}
+	}
+}
+
+// stepDetail says in a few words what a step would do.
+func stepDetail(s *engine.Step) string {
+	var parts []string
+	for _, c := range s.Changes {
+		parts = append(parts, changeText(c))
+	}
+	if len(s.Because) > 0 {
+		names := make([]string, len(s.Because))
+		for i, id := range s.Because {
+			names[i] = strings.TrimPrefix(id, s.Scope+"/")
+		}
+		parts = append(parts, "because of "+strings.Join(names, ", "))
+	}
+	if s.Err != "" {
+		parts = append(parts, s.Err)
+	}
+	return strings.Join(parts, "; ")
+}
+
+func changeText(c drift.Change) string {
+	const most = 60
+	from, to := short(c.From, most), short(c.To, most)
+	switch {
+	case from == "" && to == "":
+		return c.Attr
+	case from == "":
+		return c.Attr + ": " + to
+	case to == "":
+		return c.Attr + ": " + from + " → none"
+	}
+	return c.Attr + ": " + from + " → " + to
+}
+
+func short(s string, most int) string {
+	s = strings.ReplaceAll(s, "\n", "⏎")
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return s
+}
+
+func planSummary(cloud string, p *engine.Plan) string {
+	if p.Empty() {
+		return fmt.Sprintf("No changes. %s is as its file says (%d resources).\n", cloud, p.Nodes)
+	}
+	counts := p.Counts()
+	var parts []string
+	for _, a := range []engine.Action{engine.Create, engine.Update, engine.Trigger, engine.Remove, engine.Unclear} {
+		if counts[a] > 0 {
+			parts = append(parts, fmt.Sprintf("%d to %s", counts[a], actionWords[a]))
+		}
+	}
+	return fmt.Sprintf("\nPlan: %s, of %d resources.\n", strings.Join(parts, ", "), p.Nodes)
+}
+
+var actionWords = map[engine.Action]string{
+	engine.Create: "create", engine.Update: "update", engine.Trigger: "act on changes",
+	engine.Remove: "remove", engine.Unclear: "look at again",
+}
