@@ -73,6 +73,9 @@ func (c *HTTP) Validate() error {
 func validHeaders(field string, headers map[string]string) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		if http.CanonicalHeaderKey(name) == "Host" {
+			errs = append(errs, resource.Fieldf(field+"."+name, "use the field host", "cannot be set among the headers"))
+		}
 		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(headers[name]) {
 			errs = append(errs, resource.Fieldf(field+"."+name, "", "is not a valid header"))
 		}

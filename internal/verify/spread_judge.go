@@ -178,7 +178,7 @@ func verdict(d SpreadDetail) string {
 		outcome, relation = "rejected: the spread is not as declared", "<"
 	}
 	return fmt.Sprintf("%s. Hypothesis: %s. Counts: %s; chi-square %.4g, %d degrees of freedom, p = %s %s alpha = %g. A balancer as declared fails this test once in %s runs",
-		outcome, d.Hypothesis, strings.Join(counts, ", "), d.Statistic, d.DF, FormatP(d.P), relation, d.Alpha, oneIn(d.Alpha))
+		outcome, d.Hypothesis, list(counts), d.Statistic, d.DF, FormatP(d.P), relation, d.Alpha, oneIn(d.Alpha))
 }
 
 // FormatP renders a p-value for people: 0.37, 2.1e-64, or the bound below
