@@ -1,0 +1,18 @@
+package local_test
+
+import (
+	"syscall"
+	"testing"
+
+	"github.com/updraft-cloud/updraft/internal/transport"
+	"github.com/updraft-cloud/updraft/internal/transport/local"
+	"github.com/updraft-cloud/updraft/internal/transport/transporttest"
+)
+
+func TestSuite(t *testing.T) {
+	transporttest.Suite(t, transporttest.Config{
+		Connect: func(*testing.T) transport.Conn { return local.New() },
+		Alive:   func(pid int) bool { return syscall.Kill(pid, 0) == nil },
+		Dials:   true,
+	})
+}
