@@ -140,6 +140,11 @@ type Vantage interface {
 	Listen(ctx context.Context, cloud, network, addr string) (net.Listener, error)
 }
 
+// Borrower is a provider of machines that are there before and after the cloud.
+// They are not destroyed with it; what updraft made on them is removed piece by
+// piece.
+type Borrower interface{ Borrows() bool }
+
 // Power is a provider that can switch machines.
 type Power interface {
 	Start(ctx context.Context, cloud, name string) error

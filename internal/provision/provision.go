@@ -1,0 +1,159 @@
+// Package provision executes the deployer's own part of the graph: images,
+// networks, machines and the package cache, through a [machine.Provider].
+//
+// It only translates between the engine's contract and the provider's; the
+// promises of both hold.
+package provision
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/updraft-cloud/updraft/internal/drift"
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/machine"
+)
+
+// The kinds of nodes that this package executes.
+const (
+	KindImage   = "image"
+	KindNetwork = "network"
+	KindMachine = "machine"
+	KindCache   = "cache"
+)
+
+// Image, Network and Machine are the bodies of nodes.
+type (
+	// Image is something the provider needs before it makes machines.
+	Image struct{ machine.Image }
+	// Network is a network of the cloud.
+	Network struct {
+		Cloud string `json:"cloud"`
+		machine.Network
+	}
+	// Machine is a machine of the cloud.
+	Machine struct{ machine.Machine }
+)
+
+// Digest implements [engine.Body].
+func (i Image) Digest() string { return i.ID }
+
+// Removal implements [engine.Body]. Images are shared between clouds.
+func (Image) Removal() json.RawMessage { return nil }
+
+// Digest implements [engine.Body].
+func (n Network) Digest() string { return digest(n) }
+
+// Removal implements [engine.Body].
+func (n Network) Removal() json.RawMessage { return encode(n) }
+
+// Digest implements [engine.Body].
+func (m Machine) Digest() string { return digest(m.Machine) }
+
+// Removal implements [engine.Body]: the whole description, since it also says
+// how to reach what is to be removed on the machine.
+func (m Machine) Removal() json.RawMessage { return encode(m.Machine) }
+
+func encode(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("provision: " + err.Error()) // plain structs always encode
+	}
+	return b
+}
+
+func digest(v any) string {
+	sum := sha256.Sum256(encode(v))
+	return hex.EncodeToString(sum[:])
+}
+
+// Service is something long-lived that updraft runs beside a cloud, such as the
+// package cache. It is its own body.
+type Service interface {
+	engine.Body
+	Observe(ctx context.Context) (drift.Report, error)
+	Ensure(ctx context.Context, log machine.Log) error
+}
+
+// Executor is the [engine.Executor] of the deployer's scope.
+type Executor struct {
+	Provider machine.Provider
+	// Cloud is the name of the cloud.
+	Cloud string
+	// RemoveService removes a service by what its Removal returned.
+	RemoveService func(ctx context.Context, removal json.RawMessage) error
+}
+
+// Observe implements [engine.Executor].
+func (x *Executor) Observe(ctx context.Context, _ string, nodes []*engine.Node) ([]drift.Report, error) {
+	out := make([]drift.Report, len(nodes))
+	for i, n := range nodes {
+		r, err := x.observe(ctx, n)
+		if err != nil {
+			r = drift.Report{Err: err.Error()}
+		}
+		out[i] = r
+	}
+	return out, ctx.Err()
+}
+
+func (x *Executor) observe(ctx context.Context, n *engine.Node) (drift.Report, error) {
+	switch b := n.Body.(type) {
+	case Image:
+		return x.Provider.ObserveImage(ctx, b.Image)
+	case Network:
+		return x.Provider.ObserveNetwork(ctx, x.Cloud, b.Network)
+	case Machine:
+		return x.Provider.ObserveMachine(ctx, b.Machine)
+	case Service:
+		return b.Observe(ctx)
+	}
+	return drift.Report{}, fmt.Errorf("the deployer has no resources of kind %s", n.Kind)
+}
+
+// Apply implements [engine.Executor].
+func (x *Executor) Apply(ctx context.Context, n *engine.Node, found drift.Report, _ []string, log func(string)) error {
+	logf := func(format string, args ...any) { log(fmt.Sprintf(format, args...)) }
+	switch b := n.Body.(type) {
+	case Image:
+		return x.Provider.EnsureImage(ctx, b.Image, logf)
+	case Network:
+		return x.Provider.EnsureNetwork(ctx, x.Cloud, b.Network, logf)
+	case Machine:
+		if found.Status == drift.Differs && found.Has("rebuild") {
+			return fmt.Errorf("machine %s was made from another image and must be rebuilt: take it out with `updraft destroy --only machine:%s`, then run up again", b.Name, b.Name)
+		}
+		return x.Provider.EnsureMachine(ctx, b.Machine, logf)
+	case Service:
+		return b.Ensure(ctx, logf)
+	}
+	return fmt.Errorf("the deployer has no resources of kind %s", n.Kind)
+}
+
+// Remove implements [engine.Executor].
+func (x *Executor) Remove(ctx context.Context, r engine.Record, _ func(string)) error {
+	switch r.Kind {
+	case KindImage:
+		return nil // a shared cache, pruned by `updraft lab prune`
+	case KindNetwork:
+		return x.Provider.RemoveNetwork(ctx, x.Cloud, r.Key)
+	case KindMachine:
+		return x.Provider.RemoveMachine(ctx, x.Cloud, r.Key)
+	case KindCache:
+		return x.RemoveService(ctx, r.Removal)
+	}
+	return fmt.Errorf("cannot remove %s: the deployer has no resources of kind %s", r.ID, r.Kind)
+}
+
+// MachineOf returns the description of a machine that the state remembers, to
+// reach what is to be removed on it.
+func MachineOf(r engine.Record) (machine.Machine, error) {
+	var m machine.Machine
+	if err := json.Unmarshal(r.Removal, &m); err != nil {
+		return m, fmt.Errorf("the state of %s is damaged: %w", r.ID, err)
+	}
+	return m, nil
+}
