@@ -1,0 +1,54 @@
+# Targets are an index; what they do is in Go or in tools/.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export CGO_ENABLED := 0
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOLANGCI := bin/golangci-lint
+GOLANGCI_VERSION := v2.15.0
+EXAMPLE ?= examples/web.yaml
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+deps: ## install the Debian packages that the lab and the tests need
+	@tools/deps.sh
+
+agents: ## build the host agent for every architecture, to be carried inside updraft
+	@go run ./internal/hostagent/embedded/gen
+
+build: agents ## build bin/updraft
+	@go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/updraft ./cmd/updraft
+
+up: deps build ## raise the example cloud in a lab on this computer, and prove it
+	@bin/updraft up -f $(EXAMPLE)
+
+destroy: build ## take the example cloud away again
+	@bin/updraft destroy -f $(EXAMPLE) --yes
+
+test: deps build check unit lab ## everything that CI runs
+
+check: $(GOLANGCI) ## the repository's rules: layers, shape, vet, linters, generated files
+	@go vet ./... && go test ./internal/archtest && $(GOLANGCI) run && tools/generated.sh
+
+unit: ## tests that need no root and no network
+	@go test ./cmd/... ./internal/... ./tests/script/...
+
+lab: build ## tests on real systemd hosts in namespaces (root); nothing may be skipped
+	@REQUIRE=lab go test -count=1 -timeout 40m -p 1 -v ./tests/lab/... ./tests/e2e/... | tools/brief.sh
+
+bench: build ## benchmarks with their rivals; writes bench/results
+	@go run ./bench/cmd/bench
+
+fuzz: ## each fuzz target for a minute
+	@tools/fuzz.sh 60s
+
+generate: build ## write the generated documents again
+	@bin/updraft gen --dir .
+
+clean: ## remove what was built
+	@rm -rf bin dist internal/hostagent/embedded/bin/*.gz
+
+$(GOLANGCI):
+	@GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+.PHONY: help deps agents build up destroy test check unit lab bench fuzz generate clean
