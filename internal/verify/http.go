@@ -40,7 +40,7 @@ func httpKind() Kind {
 		Doc:     "Sends an HTTP request and judges status, headers and body.",
 		Example: "url: http://web/\nstatus: 200\ncontains: web\nwithin: 30s\n",
 		New: func() Check {
-			return &HTTP{Method: http.MethodGet, Status: Statuses{{200, 200}}}
+			return &HTTP{Method: http.MethodGet, Status: Statuses{"200"}}
 		},
 	}
 }
@@ -63,6 +63,11 @@ func (c *HTTP) Validate() error {
 	}
 	if len(c.Status) == 0 {
 		errs = append(errs, resource.Fieldf("status", "name at least one, such as 200", "no status passes"))
+	}
+	for _, s := range c.Status {
+		if _, _, err := parseStatus(s); err != nil {
+			errs = append(errs, resource.Fieldf("status", "", "%v", err))
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Expect)) {
 		errs = append(errs, validRegexp("expect_headers."+name, c.Expect[name]))

@@ -1,84 +1,52 @@
 package verify
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// Statuses is a set of HTTP status codes. In a cloud file it is one entry or a
-// list of them: 200, "200-299" or "2xx".
-type Statuses []StatusRange
+// Statuses is a set of HTTP status codes, each as it was written: 200, "200-299"
+// or "2xx". In a cloud file it is one entry or a list of them.
+type Statuses []string
 
-// StatusRange is the status codes from Low to High.
-type StatusRange struct{ Low, High int }
+// Forms returns the two ways to write a set, for the decoder of package spec.
+func (*Statuses) Forms() []any { return []any{new(string), new([]string)} }
+
+// Take receives what was written. Validate of the check judges it.
+func (s *Statuses) Take(form any) {
+	switch f := form.(type) {
+	case *string:
+		*s = Statuses{*f}
+	case *[]string:
+		*s = *f
+	}
+}
 
 // Has reports whether the code is in the set.
 func (s Statuses) Has(code int) bool {
-	return slices.ContainsFunc(s, func(r StatusRange) bool { return r.Low <= code && code <= r.High })
+	return slices.ContainsFunc(s, func(entry string) bool {
+		low, high, err := parseStatus(entry)
+		return err == nil && low <= code && code <= high
+	})
 }
 
 // String renders the set, such as "200 or 300-399".
-func (s Statuses) String() string {
-	parts := make([]string, len(s))
-	for i, r := range s {
-		parts[i] = r.String()
-	}
-	return strings.Join(parts, " or ")
-}
+func (s Statuses) String() string { return strings.Join(s, " or ") }
 
-// MarshalJSON encodes a list.
-func (s Statuses) MarshalJSON() ([]byte, error) {
-	parts := make([]string, len(s))
-	for i, r := range s {
-		parts[i] = r.String()
-	}
-	return json.Marshal(parts)
-}
-
-// UnmarshalJSON decodes one entry or a list.
-func (s *Statuses) UnmarshalJSON(data []byte) error {
-	entries := []json.RawMessage{data}
-	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("[")) {
-		entries = nil
-		if err := json.Unmarshal(data, &entries); err != nil {
-			return err
-		}
-	}
-	*s = nil
-	for _, e := range entries {
-		r, err := parseStatus(strings.Trim(string(e), `"`))
-		if err != nil {
-			return err
-		}
-		*s = append(*s, r)
-	}
-	return nil
-}
-
-// String renders 200 or 200-299.
-func (r StatusRange) String() string {
-	if r.Low == r.High {
-		return strconv.Itoa(r.Low)
-	}
-	return fmt.Sprintf("%d-%d", r.Low, r.High)
-}
-
-func parseStatus(s string) (StatusRange, error) {
-	low, high, isRange := strings.Cut(s, "-")
+func parseStatus(s string) (low, high int, err error) {
+	from, to, isRange := strings.Cut(s, "-")
 	if class, ok := strings.CutSuffix(s, "xx"); ok {
-		low, high, isRange = class+"00", class+"99", true
+		from, to, isRange = class+"00", class+"99", true
 	}
 	if !isRange {
-		high = low
+		to = from
 	}
-	l, err1 := strconv.Atoi(low)
-	h, err2 := strconv.Atoi(high)
-	if err1 != nil || err2 != nil || l < 100 || h > 599 || l > h {
-		return StatusRange{}, fmt.Errorf(`%q is not a status such as 200, "200-299" or "2xx"`, s)
+	low, err1 := strconv.Atoi(from)
+	high, err2 := strconv.Atoi(to)
+	if err1 != nil || err2 != nil || low < 100 || high > 599 || low > high {
+		return 0, 0, fmt.Errorf(`%q is not a status such as 200, "200-299" or "2xx"`, s)
 	}
-	return StatusRange{l, h}, nil
+	return low, high, nil
 }
