@@ -28,7 +28,7 @@ type Options struct {
 	MaxBytes int64
 	// Offline serves what is there and asks no upstream.
 	Offline bool
-	// Hosts are the upstreams that may be asked: "deb.debian.org" (on ports 80
+	// Hosts are the upstreams that may be asked: "mirror.example.org" (on ports 80
 	// and 443), "mirror.example:8080" (on that port), "*.example.org" (all
 	// below, not itself). See [HostsOf].
 	Hosts []string

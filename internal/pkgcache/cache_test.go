@@ -411,7 +411,7 @@ func TestRefusals(t *testing.T) {
 		{"a host that is no mirror", "GET http://169.254.169.254/latest HTTP/1.1\r\nHost: x\r\n\r\n", 403, "name it under mirrors"},
 		{"another port of a mirror", "GET http://127.0.0.1:22/ HTTP/1.1\r\nHost: x\r\n\r\n", 403, "not a package mirror"},
 		{"a host behind the remap", "GET http://HTTPS///localhost/x HTTP/1.1\r\nHost: x\r\n\r\n", 403, "localhost is not"},
-		{"CONNECT", "CONNECT deb.debian.org:443 HTTP/1.1\r\nHost: x\r\n\r\n", 405, "http://HTTPS///deb.debian.org/path"},
+		{"CONNECT", "CONNECT mirror.example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n", 405, "http://HTTPS///mirror.example.org/path"},
 		{"POST", "POST http://" + host + "/ HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405, "only GET and HEAD"},
 		{"a body", "GET http://" + host + "/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx", 400, "no body"},
 		{"credentials in the address", "GET http://a:b@" + host + "/ HTTP/1.1\r\nHost: x\r\n\r\n", 400, "without user"},

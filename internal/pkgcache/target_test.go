@@ -23,8 +23,8 @@ func mustTarget(t *testing.T, s string) target {
 
 func TestTargets(t *testing.T) {
 	tests := []struct{ rule, in, name string }{
-		{"as it is", "http://deb.debian.org/debian/a.deb", "http://deb.debian.org/debian/a.deb"},
-		{"host without case, dot and own port", "http://DEB.debian.org.:80/a", "http://deb.debian.org/a"},
+		{"as it is", "http://mirror.example.org/debian/a.deb", "http://mirror.example.org/debian/a.deb"},
+		{"host without case, dot and own port", "http://DEB.debian.org.:80/a", "http://mirror.example.org/a"},
 		{"another port stays", "http://m.example:8080/a", "http://m.example:8080/a"},
 		{"needless escapes go", "http://m.example/g%2b%2B%7e", "http://m.example/g++~"},
 		{"an escaped slash is no separator", "http://m.example/a%2fb", "http://m.example/a%2fb"},
@@ -74,8 +74,8 @@ func TestAllowedHosts(t *testing.T) {
 }
 
 func TestHostsOf(t *testing.T) {
-	got := HostsOf("http://deb.debian.org/debian", "https://b.example:8443/x", "http://deb.debian.org/security", "file:///srv", "%")
-	if want := []string{"b.example:8443", "deb.debian.org"}; !reflect.DeepEqual(got, want) {
+	got := HostsOf("http://mirror.example.org/debian", "https://b.example:8443/x", "http://mirror.example.org/security", "file:///srv", "%")
+	if want := []string{"b.example:8443", "mirror.example.org"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -105,7 +105,7 @@ var hexKey = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func FuzzParseTarget(f *testing.F) {
 	for _, s := range []string{
-		"http://deb.debian.org/debian/pool/a%2bb.deb?x=1", "http://HTTPS///host:443//a/./b", "http://a@b/", "http://[::1%25eth0]/",
+		"http://mirror.example.org/debian/pool/a%2bb.deb?x=1", "http://HTTPS///host:443//a/./b", "http://a@b/", "http://[::1%25eth0]/",
 		"http://HTTPS///a@b/c", "http://HTTPS///a?b#c", "http://h/%2e%2e/%00", "http://h:99999/", "http:opaque", "http://https/%68ost/x",
 	} {
 		f.Add(s)
