@@ -38,6 +38,7 @@ type Cloud struct {
 type Provider struct {
 	Name     string // "lab" or "static"
 	Settings Raw
+	Pos      diag.Pos
 }
 
 // Network is a network of the cloud.
@@ -162,6 +163,8 @@ type Raw struct {
 	// Where maps a path inside ("content", "users.0.name") to its position;
 	// the empty path is the whole.
 	Where map[string]diag.Pos
+
+	tree *node // what was read, when it was read from a file
 }
 
 // PosOf returns the position of the path, or of the nearest thing around it.
