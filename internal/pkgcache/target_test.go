@@ -24,7 +24,7 @@ func mustTarget(t *testing.T, s string) target {
 func TestTargets(t *testing.T) {
 	tests := []struct{ rule, in, name string }{
 		{"as it is", "http://mirror.example.org/debian/a.deb", "http://mirror.example.org/debian/a.deb"},
-		{"host without case, dot and own port", "http://DEB.debian.org.:80/a", "http://mirror.example.org/a"},
+		{"host without case, dot and own port", "http://MIRROR.example.org.:80/a", "http://mirror.example.org/a"},
 		{"another port stays", "http://m.example:8080/a", "http://m.example:8080/a"},
 		{"needless escapes go", "http://m.example/g%2b%2B%7e", "http://m.example/g++~"},
 		{"an escaped slash is no separator", "http://m.example/a%2fb", "http://m.example/a%2fb"},
