@@ -13,8 +13,14 @@ import (
 // use. All paths are absolute.
 type Host interface {
 	Files
+	// Confine calls f with file operations that cannot leave dir, whatever
+	// symlinks lie below it or are put there meanwhile. It is for directories
+	// that somebody else can write to, such as a home. f's paths are absolute
+	// and below dir.
+	Confine(dir string, f func(Files) error) error
 	// Run runs a command to its end. Output lines go to the run's log as they
-	// come. A command that ran and failed is an [*ExitError].
+	// come. A command that ran and failed is an [*ExitError]; one that is not
+	// installed wraps fs.ErrNotExist. Memos are forgotten unless c.Reads.
 	Run(ctx context.Context, c Command) (Output, error)
 	// Memo returns the value stored under key in this batch, calling load for
 	// it the first time. Any change made through this Host forgets all memos.
@@ -86,6 +92,9 @@ type Command struct {
 	Dir   string
 	// Quiet keeps the output out of the run's log.
 	Quiet bool
+	// Reads says that the command changes nothing, so that memos are kept.
+	// The in-memory host holds it to that.
+	Reads bool
 }
 
 // Output is what a command wrote. Each is cut off after 1 MiB.
