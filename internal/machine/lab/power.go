@@ -1,0 +1,118 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/updraft-cloud/updraft/internal/machine"
+)
+
+// killTimeout bounds how long the kernel may take to end killed processes.
+const killTimeout = 30 * time.Second
+
+// Start boots the machine if it is off.
+func (p *Provider) Start(ctx context.Context, cloud, name string) error {
+	defer p.clouds.rlock(cloud)()
+	defer p.machines.lock(cloud + "/" + name)()
+	m, err := p.existing(cloud, name)
+	if err == nil && !p.cg.running(cloud, name) {
+		err = ensureNICs(m, machine.Machine{})
+		if err == nil {
+			err = p.boot(ctx, m, func(string, ...any) {})
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot start machine %s: %w", name, err)
+	}
+	return nil
+}
+
+// Stop shuts the machine down in order and, past the deadline of ctx, hard. It
+// returns when the machine is off.
+func (p *Provider) Stop(ctx context.Context, cloud, name string) error {
+	defer p.machines.lock(cloud + "/" + name)()
+	if _, err := p.existing(cloud, name); err != nil {
+		return fmt.Errorf("cannot stop machine %s: %w", name, err)
+	}
+	if err := p.stop(ctx, cloud, name); err != nil {
+		return fmt.Errorf("cannot stop machine %s: %w", name, err)
+	}
+	return nil
+}
+
+func (p *Provider) stop(ctx context.Context, cloud, name string) error {
+	if pid := p.initPID(cloud, name); pid > 0 {
+		if err := signalMember(p.cg.tracked(cloud, name), pid, powerOffSignal); err != nil {
+			return err
+		}
+		err := poll(ctx, func() (bool, error) { return !p.cg.running(cloud, name), nil })
+		if err == nil {
+			return nil
+		}
+	}
+	return p.off(context.WithoutCancel(ctx), cloud, name)
+}
+
+// Cut kills all processes of the machine at once. Its disk and network stay.
+func (p *Provider) Cut(ctx context.Context, cloud, name string) error {
+	defer p.machines.lock(cloud + "/" + name)()
+	if _, err := p.existing(cloud, name); err != nil {
+		return fmt.Errorf("cannot cut machine %s: %w", name, err)
+	}
+	return p.off(ctx, cloud, name)
+}
+
+// off kills whatever runs of the machine and waits until it is gone.
+func (p *Provider) off(ctx context.Context, cloud, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, killTimeout)
+	defer cancel()
+	if err := p.cg.kill(ctx, cloud, name); err != nil {
+		return err
+	}
+	if !p.cg.systemd {
+		return nil
+	}
+	// The unit may be failed, or waiting to be started again after a reboot.
+	unit := unitName(cloud, name)
+	_ = exec.CommandContext(ctx, "systemctl", "stop", unit).Run()
+	_ = exec.CommandContext(ctx, "systemctl", "reset-failed", unit).Run()
+	if p.cg.running(cloud, name) {
+		return fmt.Errorf("unit %s is still active", unit)
+	}
+	return nil
+}
+
+// relimit changes the limits of a machine that runs.
+func (p *Provider) relimit(ctx context.Context, m machine.Machine) error {
+	if !p.cg.systemd {
+		return p.cg.limit(m)
+	}
+	memory, cpu := "MemoryMax=infinity", "CPUQuota="
+	if m.Memory > 0 {
+		memory = fmt.Sprintf("MemoryMax=%d", m.Memory)
+	}
+	if m.CPUs > 0 {
+		cpu = fmt.Sprintf("CPUQuota=%.0f%%", m.CPUs*100)
+	}
+	out, err := exec.CommandContext(ctx, "systemctl", "set-property", "--runtime", unitName(m.Cloud, m.Name), memory, cpu).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("set limits: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// existing returns a machine that must be there.
+func (p *Provider) existing(cloud, name string) (machine.Machine, error) {
+	if err := p.owned(cloud); err != nil {
+		return machine.Machine{}, err
+	}
+	m, ok, err := p.load(cloud, name)
+	if err == nil && !ok {
+		err = errors.New("it does not exist")
+	}
+	return m, err
+}
