@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -26,13 +27,15 @@ type placed struct {
 	row int
 }
 
-// lanes arranges the steps: one lane per scope in the order in which they
-// began, with as many rows as steps overlap, unless that is too many to see.
+// lanes arranges the steps: one lane per scope, the deployer's first and then by
+// name, with as many rows as steps overlap, unless that is too many to see.
 func (t *Timeline) lanes() (out []lane, collapsed bool) {
 	at := map[string]int{}
 	keep := t.keptScopes()
 	others := 0
-	for _, total := range t.Scopes() {
+	scopes := t.Scopes()
+	slices.SortFunc(scopes, func(a, b Total) int { return natural(a.Name, b.Name) })
+	for _, total := range scopes {
 		if keep != nil && !keep[total.Name] {
 			others++
 			continue
@@ -61,6 +64,15 @@ func (t *Timeline) lanes() (out []lane, collapsed bool) {
 		}
 	}
 	return out, collapsed
+}
+
+// natural compares names so that web10 comes after web9.
+func natural(a, b string) int {
+	stemA, stemB := strings.TrimRight(a, "0123456789"), strings.TrimRight(b, "0123456789")
+	if stemA != stemB {
+		return cmp.Compare(a, b)
+	}
+	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 }
 
 func laneName(scope string) string {

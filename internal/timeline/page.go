@@ -17,7 +17,7 @@ const page = `<!DOCTYPE html>
 body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:1240px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .5rem}p{color:var(--soft);margin:.2rem 0 1rem}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}td,th{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid var(--rule);vertical-align:top}
-th{color:var(--soft);font-weight:500;font-size:.85rem}td.n,th.n{text-align:right;white-space:nowrap}td.id{font-family:ui-monospace,monospace;font-size:.85rem;word-break:break-all}
+th{color:var(--soft);font-weight:500;font-size:.85rem}td.n,th.n{text-align:right;white-space:nowrap;width:5.5rem}td.o{width:7rem}td.id{font-family:ui-monospace,monospace;font-size:.85rem;word-break:break-all}
 .wide{overflow-x:auto}.wide svg{min-width:760px}
 {{.CSS}}</style></head><body>
 <h1>{{.Title}}</h1><p>{{.Summary}}</p>
@@ -36,7 +36,7 @@ const tables = `<h2>Critical path</h2><p>The run could not have been shorter tha
 {{end}}</table>
 <h2>Slowest steps</h2>
 <table><tr><th class="n">took</th><th>step</th><th>outcome</th></tr>
-{{range .Slowest}}<tr><td class="n">{{short .Duration}}</td><td class="id">{{.ID}}</td><td>{{.Status}}</td></tr>
+{{range .Slowest}}<tr><td class="n">{{short .Duration}}</td><td class="id">{{.ID}}</td><td class="o">{{.Status}}</td></tr>
 {{end}}</table>
 `
 

@@ -10,12 +10,13 @@ import (
 
 // Measures of the drawing, in user units (pixels at full size).
 const (
-	width     = 1200.0
-	gutter    = 132.0 // for lane names
-	rightEdge = 16.0
-	axisRoom  = 26.0
-	laneGap   = 6.0
-	charWidth = 6.2 // of the 10.5 px label font, on average
+	width      = 1200.0
+	gutter     = 132.0 // for lane names
+	rightEdge  = 16.0
+	axisRoom   = 26.0
+	laneGap    = 6.0
+	legendRoom = 30.0
+	charWidth  = 6.2 // of the 10.5 px label font, on average
 )
 
 // phaseClasses are the phases that have a colour of their own.
@@ -25,14 +26,14 @@ var phaseClasses = map[string]bool{
 }
 
 // CSS is the style of a [Timeline.Fragment], for light and dark surroundings.
-const CSS = `.tl{font:10.5px system-ui,sans-serif;--ink:#1c2430;--soft:#66707f;--grid:#e3e7ec;--band:#f6f8fa;--bad:#d13438;--provision:#5b6fd0;--prepare:#2f8f83;--build:#b67a1d;--install:#8563bf;--configure:#3b82c4;--start:#4d9a45;--verify:#c2578b;--other:#7b8794}
-@media (prefers-color-scheme:dark){.tl{--ink:#e4e8ee;--soft:#97a1b0;--grid:#2a323d;--band:#161c24;--bad:#e5575b;--provision:#7f91e6;--prepare:#47b0a2;--build:#d59b3f;--install:#a587dc;--configure:#5ea2e0;--start:#6bbb62;--verify:#dd7cab;--other:#8a95a3}}
+const CSS = `.tl{font:10.5px system-ui,sans-serif;--ink:#1c2430;--soft:#66707f;--grid:#e3e7ec;--band:#f6f8fa;--paper:#fff;--on:#fff;--bad:#d13438;--provision:#5b6fd0;--prepare:#2f8f83;--build:#b67a1d;--install:#8563bf;--configure:#3b82c4;--start:#4d9a45;--verify:#c2578b;--other:#7b8794}
+@media (prefers-color-scheme:dark){.tl{--ink:#e4e8ee;--soft:#97a1b0;--grid:#2a323d;--band:#161c24;--paper:#0e131a;--on:#0e131a;--bad:#e5575b;--provision:#7f91e6;--prepare:#47b0a2;--build:#d59b3f;--install:#a587dc;--configure:#5ea2e0;--start:#6bbb62;--verify:#dd7cab;--other:#8a95a3}}
 .tl text{fill:var(--ink)}.tl .ax{fill:var(--soft)}.tl .ln{font-weight:600;text-anchor:end}
-.tl .g{stroke:var(--grid)}.tl .b{fill:var(--band)}.tl .in{fill:#fff;pointer-events:none}
+.tl .g{stroke:var(--grid)}.tl .b{fill:var(--band)}.tl .in{fill:var(--on);pointer-events:none}
 .tl .cp{fill:none;stroke:var(--ink);stroke-width:1.2;stroke-dasharray:3 2;opacity:.55}
 .tl .s{fill:var(--other)}.tl .provision{fill:var(--provision)}.tl .prepare{fill:var(--prepare)}.tl .build{fill:var(--build)}.tl .install{fill:var(--install)}.tl .configure{fill:var(--configure)}.tl .start{fill:var(--start)}.tl .verify{fill:var(--verify)}
-.tl .dim{opacity:.6}.tl .c{stroke:var(--ink);stroke-width:1.6;opacity:1}.tl .bad{fill:var(--bad)}
-.tl .s:hover{opacity:.75}
+.tl .dim{stroke:var(--paper);stroke-width:.6}.tl .c{stroke:var(--ink);stroke-width:1.6;opacity:1}.tl .bad{fill:var(--bad)}
+.tl .key{fill:none;pointer-events:none}.tl .s:hover{opacity:.75}
 `
 
 // SVG writes the drawing as a file of its own.
@@ -68,7 +69,7 @@ func (t *Timeline) draw(style, namespace string) string {
 	}
 	c.rowH = rowHeight(rows)
 	c.scale = (width - gutter - rightEdge) / float64(max(t.Duration(), 1))
-	height := axisRoom + float64(rows)*c.rowH + float64(len(lanes))*laneGap + laneGap
+	height := axisRoom + float64(rows)*c.rowH + float64(len(lanes))*laneGap + legendRoom
 	fmt.Fprintf(c, `<svg%s class="tl" viewBox="0 0 %g %.1f" width="100%%" role="img" aria-label="timeline of %d steps">%s`,
 		namespace, width, height, len(t.Steps), style)
 	c.axis(t.Duration(), height)
@@ -77,8 +78,25 @@ func (t *Timeline) draw(style, namespace string) string {
 		y = c.lane(l, y, i%2 == 0)
 	}
 	c.path(t.Critical)
+	c.legend(t.Phases(), height-8)
 	c.WriteString("</svg>\n")
 	return c.String()
+}
+
+// legend names the colours, and the outline of the critical path.
+func (c *canvas) legend(phases []Total, y float64) {
+	x := gutter
+	entry := func(class, name string) {
+		fmt.Fprintf(c, `<rect class="s %s" x="%.1f" y="%.1f" width="10" height="10" rx="2"/><text class="ax" x="%.1f" y="%.1f">%s</text>`,
+			class, x, y-9, x+15, y, esc(name))
+		x += 15 + float64(len(name))*charWidth + 18
+	}
+	for _, p := range phases {
+		if phaseClasses[p.Name] {
+			entry(p.Name, p.Name)
+		}
+	}
+	entry("c key", "critical path")
 }
 
 // rowHeight makes few rows comfortable and many rows fit.
@@ -99,7 +117,7 @@ func (c *canvas) axis(d time.Duration, height float64) {
 	for _, tick := range ticks(d, 10) {
 		x := c.x(c.start.Add(tick))
 		fmt.Fprintf(c, `<line class="g" x1="%.1f" x2="%.1f" y1="18" y2="%.1f"/><text class="ax" x="%.1f" y="12" text-anchor="middle">%s</text>`,
-			x, x, height, x, Short(tick))
+			x, x, height-legendRoom, x, Short(tick))
 	}
 }
 
@@ -126,7 +144,6 @@ func (c *canvas) step(s placed, y float64) {
 	}
 	switch {
 	case c.onPath[s.ID]:
-		class += " c"
 		c.middle[s.ID] = [3]float64{x, x + w, y + c.rowH/2 - 1}
 	case c.dim:
 		class += " dim"
@@ -138,8 +155,14 @@ func (c *canvas) step(s placed, y float64) {
 	}
 }
 
-// path joins the steps of the critical path by a dashed line.
+// path outlines the steps of the critical path and joins them by dashed lines,
+// over all else.
 func (c *canvas) path(links []Link) {
+	for _, l := range links {
+		m := c.middle[l.ID]
+		fmt.Fprintf(c, `<rect class="c key" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2"/>`,
+			m[0], m[2]-c.rowH/2+1, m[1]-m[0], c.rowH-2)
+	}
 	for i := 1; i < len(links); i++ {
 		from, ok1 := c.middle[links[i-1].ID]
 		to, ok2 := c.middle[links[i].ID]

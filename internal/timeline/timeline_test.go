@@ -238,20 +238,3 @@ func TestShort(t *testing.T) {
 		}
 	}
 }
-
-// TestShow writes the drawings to the directory in SHOW, to be looked at.
-func TestShow(t *testing.T) {
-	dir := os.Getenv("SHOW")
-	if dir == "" {
-		t.Skip("SHOW is not set")
-	}
-	for name, steps := range map[string][]Step{"small": small(), "many": many()} {
-		var b bytes.Buffer
-		if err := New(steps).HTML(&b, "Run of "+name); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name+".html"), b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
