@@ -97,14 +97,14 @@ func TestDNS(t *testing.T) {
 	name := dnsmessage.MustNewName
 	a := func(b byte) dnsmessage.ResourceBody { return &dnsmessage.AResource{A: [4]byte{10, 0, 0, b}} }
 	s := startNameServer(t, map[string][]dnsmessage.ResourceBody{
-		"web.example.org.":         {a(2), a(1)},
-		"www.example.org.":         {&dnsmessage.CNAMEResource{CNAME: name("Web.example.org.")}, a(1)},
-		"six.example.org.":         {&dnsmessage.AAAAResource{AAAA: [16]byte{0x20, 1, 0xd, 0xb8, 15: 1}}},
-		"empty.example.org.":       {},
-		"big.example.org.":         {&dnsmessage.TXTResource{TXT: []string{"Over ", "TCP"}}},
-		"mail.example.org.":        {&dnsmessage.MXResource{Pref: 10, MX: name("mx.example.org.")}},
-		"_ldap._tcp.example.org.":  {&dnsmessage.SRVResource{Priority: 1, Weight: 2, Port: 389, Target: name("ldap.example.org.")}},
-		"1.0.0.10.in-addr.arpa.":   {&dnsmessage.PTRResource{PTR: name("web1.example.org.")}},
+		"web.example.org.":                      {a(2), a(1)},
+		"www.example.org.":                      {&dnsmessage.CNAMEResource{CNAME: name("Web.example.org.")}, a(1)},
+		"six.example.org.":                      {&dnsmessage.AAAAResource{AAAA: [16]byte{0x20, 1, 0xd, 0xb8, 15: 1}}},
+		"empty.example.org.":                    {},
+		"big.example.org.":                      {&dnsmessage.TXTResource{TXT: []string{"Over ", "TCP"}}},
+		"mail.example.org.":                     {&dnsmessage.MXResource{Pref: 10, MX: name("mx.example.org.")}},
+		"_ldap._tcp.example.org.":               {&dnsmessage.SRVResource{Priority: 1, Weight: 2, Port: 389, Target: name("ldap.example.org.")}},
+		"1.0.0.10.in-addr.arpa.":                {&dnsmessage.PTRResource{PTR: name("web1.example.org.")}},
 		reverseName(netip.MustParseAddr("::1")): {&dnsmessage.PTRResource{PTR: name("localhost.")}},
 	})
 	tests := []struct {
@@ -148,4 +148,3 @@ func TestParseReplyRefusesGarbage(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 }
-

@@ -177,8 +177,8 @@ func verdict(d SpreadDetail) string {
 	if d.P < d.Alpha {
 		outcome, relation = "rejected: the spread is not as declared", "<"
 	}
-	return fmt.Sprintf("%s. Hypothesis: %s. Counts: %s; chi-square %.4g, %d degrees of freedom, p = %s %s alpha = %g. A balancer as declared fails this test once in %s runs",
-		outcome, d.Hypothesis, list(counts), d.Statistic, d.DF, FormatP(d.P), relation, d.Alpha, oneIn(d.Alpha))
+	return fmt.Sprintf("%s. Hypothesis: %s. Counts: %s; chi-square %.4g, %s of freedom, p = %s %s alpha = %g. A balancer as declared fails this test once in %s runs",
+		outcome, d.Hypothesis, list(counts), d.Statistic, degrees(d.DF), FormatP(d.P), relation, d.Alpha, oneIn(d.Alpha))
 }
 
 // FormatP renders a p-value for people: 0.37, 2.1e-64, or the bound below
@@ -208,6 +208,13 @@ func list(names []string) string {
 		return strings.Join(names, "")
 	}
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
+
+func degrees(n int) string {
+	if n == 1 {
+		return "1 degree"
+	}
+	return fmt.Sprintf("%d degrees", n)
 }
 
 func isAre(n int) string {

@@ -83,7 +83,7 @@ func TestSpread(t *testing.T) {
 		{"a stranger fails by name", random(1, 1, 1, 1), three, Failed, "answers came from web4, who is not declared as members"},
 		{"undeclared members are those seen", random(1, 1, 1), byHeader, Passed, "web1, web2 and web3 with equal chance"},
 		{"two seen members are too few", random(1, 1), byHeader, Failed, "answers came from web1 and web2: two members are too few"},
-		{"two seen members will do when told", roundRobin(2), byHeader + `,"allow_fewer":true`, Passed, "1 degrees of freedom"},
+		{"two seen members will do when told", roundRobin(2), byHeader + `,"allow_fewer":true`, Passed, "1 degree of freedom"},
 		{"one seen member never will", random(1), byHeader + `,"allow_fewer":true`, Failed, "with one member there is no spread to judge"},
 		{"the body tells who answered by default", roundRobin(3), `"members":["<h1>web1</h1>","<h1>web2</h1>","<h1>web3</h1>"]`, Passed, ""},
 		{"a regular expression finds the identity", roundRobin(3), `"members":["web1","web2","web3"],"identity":{"match":"<h1>(.*)</h1>"}`, Passed, ""},
