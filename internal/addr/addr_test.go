@@ -84,10 +84,10 @@ func TestRangeEndsWithItsLastAddress(t *testing.T) {
 // take returns the first n addresses of a group's block.
 func take(t *testing.T, net string, index int, users []int, n int, taken map[string]bool) []string {
 	t.Helper()
-	b := NewBlock(netip.MustParsePrefix(net), index, users, func(a netip.Addr) bool { return taken[a.String()] })
+	b := NewBlock(netip.MustParsePrefix(net), index, users)
 	var out []string
 	for range n {
-		a := b.Next()
+		a := b.Next(func(a netip.Addr) bool { return taken[a.String()] })
 		if !a.IsValid() {
 			break
 		}

@@ -16,7 +16,6 @@ type Block struct {
 	net    netip.Prefix
 	start  uint64 // offset of the address before the first
 	length uint64 // how many addresses belong to the block
-	taken  func(netip.Addr) bool
 	next   uint64
 }
 
@@ -33,11 +32,10 @@ func Start(size uint64, index int) uint64 {
 }
 
 // NewBlock returns the block of the group with that index in net, where users
-// lists the indices of all groups that take addresses in it. taken says which
-// addresses belong to something else.
-func NewBlock(net netip.Prefix, index int, users []int, taken func(netip.Addr) bool) *Block {
+// lists the indices of all groups that take addresses in it.
+func NewBlock(net netip.Prefix, index int, users []int) *Block {
 	size := Size(net)
-	b := &Block{net: net, start: Start(size, index), length: size, taken: taken}
+	b := &Block{net: net, start: Start(size, index), length: size}
 	for _, u := range users {
 		gap := (Start(size, u) + size - b.start) % size
 		if gap > 0 || u < index { // of two groups with one start, it is the first one's
@@ -47,14 +45,14 @@ func NewBlock(net netip.Prefix, index int, users []int, taken func(netip.Addr) b
 	return b
 }
 
-// Next returns the next address that no host has yet. It is not valid when the
-// block is exhausted.
-func (b *Block) Next() netip.Addr {
+// Next returns the next address that is not taken by something else. It is not
+// valid when the block is exhausted.
+func (b *Block) Next(taken func(netip.Addr) bool) netip.Addr {
 	size := Size(b.net)
 	for b.next < b.length {
 		b.next++
 		a := Nth(b.net, (b.start+b.next)%size)
-		if !IsEdge(b.net, a) && !b.taken(a) {
+		if !IsEdge(b.net, a) && !taken(a) {
 			return a
 		}
 	}

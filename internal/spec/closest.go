@@ -13,7 +13,7 @@ func Closest(name string, candidates []string) string {
 		longest = 64   // nothing longer is a misspelt name
 		most    = 2000 // among more than these, something is near by chance
 	)
-	if len(name) > longest || len(candidates) > most {
+	if len(name) < 2 || len(name) > longest || len(candidates) > most {
 		return ""
 	}
 	best, bestDistance := "", max(1, len(name)/3)+1

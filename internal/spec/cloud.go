@@ -48,7 +48,7 @@ type Network struct {
 	CIDR6    netip.Prefix
 	MTU      int
 	Gateway  netip.Addr // where hosts send what is not local; zero for none
-	Deployer netip.Addr // the deploy host's own address: the first of the network by default
+	Deployer netip.Addr // the deploy host's own address: the first of the network by default; zero when not known (static)
 	Uplink   bool
 	DNS      []netip.Addr
 	Pos      diag.Pos
@@ -85,7 +85,7 @@ type Host struct {
 type NIC struct {
 	Name     string // eth0, eth1, … by default
 	Network  string
-	MAC      string
+	MAC      string // empty when not known (static)
 	Address  netip.Prefix
 	Address6 netip.Prefix
 	MTU      int

@@ -52,7 +52,7 @@ func (d *decoder) want(n *node, path, what, mend string) {
 
 // decode fills v, which can be set, from n. What is nothing (null) is left alone.
 func (d *decoder) decode(n *node, v reflect.Value, path string) {
-	if n.kind == nullKind {
+	if n.kind == nullKind || n.broken {
 		return
 	}
 	if v.CanAddr() && d.special(n, v, path) {
@@ -310,6 +310,10 @@ func (d *decoder) complete(n *node, fields []Field, v reflect.Value, path string
 			continue
 		}
 		fv := v.FieldByIndex(f.Index)
+		if isPlainStruct(f.Type) {
+			silent := decoder{report: func(diag.Diagnostic) {}}
+			silent.structure(&node{kind: mapKind, pos: n.pos}, fv, join(path, f.Name))
+		}
 		if f.Default == "" || !fv.IsZero() || !isScalar(f.Type) {
 			continue
 		}
@@ -327,6 +331,18 @@ func (f Field) example() string {
 		return fmt.Sprintf("write %s: %s", f.Name, f.Enum[0])
 	}
 	return ""
+}
+
+// isPlainStruct reports whether the type is read field by field.
+func isPlainStruct(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[Raw]() {
+		return false
+	}
+	switch reflect.New(t).Interface().(type) {
+	case Forms, ordered, encoding.TextUnmarshaler, json.Unmarshaler:
+		return false
+	}
+	return true
 }
 
 // isScalar reports whether the type is written as one scalar.

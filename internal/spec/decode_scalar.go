@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"encoding"
 	"fmt"
 	"reflect"
 	"slices"
@@ -30,7 +31,7 @@ func (d *decoder) checkKeys(n *node, f Field, path string) {
 	for _, e := range n.entries {
 		at := join(path, e.key)
 		if ok && !format.ok(e.key) {
-			d.errorf(&node{pos: e.pos}, at, "", "%s: %q is not a %s", path, shorten(e.key), format.What)
+			d.errorf(&node{pos: e.pos}, at, "", "%s: %q is not %s", path, shorten(e.key), format.What)
 		}
 		if e.val.kind == textKind && f.Format != "" && f.Type.Kind() == reflect.Map {
 			d.checkScalar(e.val, f, at)
@@ -39,11 +40,14 @@ func (d *decoder) checkKeys(n *node, f Field, path string) {
 }
 
 func (d *decoder) checkScalar(n *node, f Field, path string) {
+	if n.broken || n.kind == textKind && isNumber(f.Type) {
+		return // reported
+	}
 	if len(f.Enum) > 0 && !slices.Contains(f.Enum, n.text) {
 		d.errorf(n, path, DidYouMean(n.text, f.Enum), "%s: %s is not one of %s", path, n.shown(), strings.Join(f.Enum, ", "))
 	}
 	if format, ok := Formats[f.Format]; ok && n.kind == textKind && !format.ok(n.text) {
-		d.errorf(n, path, "", "%s: %s is not a %s", path, n.shown(), format.What)
+		d.errorf(n, path, "", "%s: %s is not %s", path, n.shown(), format.What)
 	}
 	d.checkBounds(n, f, path)
 }
@@ -59,6 +63,11 @@ func (d *decoder) checkBounds(n *node, f Field, path string) {
 	if highest, err := strconv.ParseFloat(f.Max, 64); err == nil && got > highest {
 		d.errorf(n, path, "", "%s: %s is above %s, the most allowed", path, n.text, f.Max)
 	}
+}
+
+func isNumber(t reflect.Type) bool {
+	return t.Kind() >= reflect.Int && t.Kind() <= reflect.Float64 && isScalar(t) &&
+		!reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 // scalar decodes a bool, number or text.

@@ -49,6 +49,7 @@ func expand(root *node, f *faults) *Cloud {
 	d.decode(root, reflect.ValueOf(&e.file).Elem(), "")
 	e.general()
 	e.networks()
+	e.cacheAddress()
 	e.groups()
 	e.names()
 	e.vips()
@@ -74,18 +75,19 @@ func (e *expander) general() {
 	}
 	if s := e.file.PackageCache; s.on {
 		c.PackageCache = &PackageCache{Listen: s.settings.Listen, Size: int64(s.settings.Size), Offline: s.settings.Offline}
-		e.listen(s.settings.Listen)
 	}
 	e.provider()
 }
 
-func (e *expander) listen(s string) {
-	if s == "" {
+// cacheAddress checks that hosts can be told where the package cache is.
+func (e *expander) cacheAddress() {
+	c := e.cloud
+	if c.PackageCache == nil || c.PackageCache.Listen != "" || c.Provider.Name != "static" {
 		return
 	}
-	if ap, err := netip.ParseAddrPort(s); err != nil || ap.Port() == 0 {
-		e.faults.errorf(e.pos("package_cache.listen"), "package_cache.listen", "write it as 10.88.0.1:3142",
-			"package_cache.listen: %q is not an address and port", s)
+	if len(c.Networks) == 0 || !c.Networks[0].Deployer.IsValid() {
+		e.faults.errorf(e.pos("package_cache"), "package_cache", "give the first network a deployer, or package_cache a listen",
+			"package_cache: the deploy host's address is not known")
 	}
 }
 

@@ -109,6 +109,7 @@ func (b nicBuilder) build(names, nets map[string]bool) *NIC {
 	path, pos := b.at("name")
 	if names[n.Name] {
 		b.faults.errorf(pos, path, "", "host %s has two NICs named %s", b.h.Name, n.Name)
+		return nil
 	}
 	if nets[net.Name] {
 		b.faults.errorf(pos, path, "", "host %s has two NICs in network %s", b.h.Name, net.Name)
@@ -131,6 +132,9 @@ func (b nicBuilder) unknownNetwork() {
 
 func (b nicBuilder) mac(n *NIC) {
 	path, pos := b.at("mac")
+	if n.MAC == "" && b.cloud.Provider.Name == "static" {
+		return // it is what it is
+	}
 	if n.MAC == "" {
 		n.MAC = addr.MAC(b.cloud.Name, b.h.Name, n.Name)
 	}
@@ -227,9 +231,8 @@ func (e *expander) blocks(net *Network, waiting []pendingNIC) map[int]*addr.Bloc
 			users = append(users, p.group)
 		}
 	}
-	taken := func(a netip.Addr) bool { _, ok := e.claims[a]; return ok }
 	for _, u := range users {
-		blocks[u] = addr.NewBlock(net.CIDR, u, users, taken)
+		blocks[u] = addr.NewBlock(net.CIDR, u, users)
 	}
 	return blocks
 }
@@ -238,9 +241,10 @@ func (e *expander) automatic(net *Network, block *addr.Block, p pendingNIC) {
 	if block == nil {
 		return // nobody in the group wants one
 	}
-	a := block.Next()
+	own := p.host.NICs[p.nic].Address.Addr()
+	a := block.Next(func(a netip.Addr) bool { _, taken := e.claims[a]; return taken && a != own })
 	if !p.wants {
-		return // its place stays empty, so that those after it keep theirs
+		return // its place stays empty, or its own, so that those after it keep theirs
 	}
 	path := fmt.Sprintf("groups.%s.nics", p.host.Group)
 	if a.IsValid() {

@@ -77,6 +77,7 @@ func (e *expander) ownAddresses(n *Network, f networkFile, path string) {
 	first := addr.Nth(n.CIDR, 1)
 	switch {
 	case n.Deployer.IsValid():
+	case e.cloud.Provider.Name == "static": // it is where it is
 	case n.Uplink && n.Gateway.IsValid():
 		n.Deployer = n.Gateway
 	case n.Gateway == first:
@@ -84,7 +85,7 @@ func (e *expander) ownAddresses(n *Network, f networkFile, path string) {
 	default:
 		n.Deployer = first
 	}
-	if n.Uplink && !n.Gateway.IsValid() {
+	if n.Uplink && !n.Gateway.IsValid() && n.Deployer.IsValid() {
 		n.Gateway = n.Deployer
 	}
 	e.claim(n.Deployer, "the deploy host in network "+n.Name, path+".deployer")

@@ -51,7 +51,7 @@ type networkFile struct {
 	CIDR6    string   `json:"cidr6" format:"cidr6" doc:"An IPv6 network. Hosts get the address at the same distance from its start as their IPv4 address has."`
 	MTU      int      `json:"mtu" default:"1500" min:"576" max:"65535" doc:"Bytes per packet."`
 	Gateway  string   `json:"gateway" format:"address" doc:"Where hosts send what is not local. A host has one default route: by its first NIC whose network has a gateway."`
-	Deployer string   `json:"deployer" format:"address" doc:"The deploy host's own address in the network; the first when left out, or the second where the first is the gateway."`
+	Deployer string   `json:"deployer" format:"address" doc:"The deploy host's own address in the network; the first when left out, or the second where the first is the gateway; with provider static, not known."`
 	Uplink   bool     `json:"uplink" default:"false" doc:"Let the network's hosts out of the cloud by way of the deploy host, which is then the gateway."`
 	DNS      []string `json:"dns" format:"address" doc:"Name servers of the hosts."`
 }
@@ -110,7 +110,7 @@ type nicSettings struct {
 	Network string `json:"network" required:"true" doc:"The network it is in."`
 	Address string `json:"address" format:"range" doc:"One address for one host, a range such as 10.88.1.21-10.88.1.29 for the hosts of a group in order. Chosen by updraft when left out."`
 	Name    string `json:"name" format:"nic" doc:"Its name on the host: eth0, eth1, … by position when left out."`
-	MAC     string `json:"mac" format:"mac" doc:"Its MAC, for one host. Made from the names of cloud, host and NIC when left out."`
+	MAC     string `json:"mac" format:"mac" doc:"Its MAC, for one host. Made from the names of cloud, host and NIC when left out, except on hosts that exist already."`
 }
 
 type inlineFile struct {

@@ -11,7 +11,7 @@ import (
 // A TextFormat is a rule for text, named by the tag format.
 type TextFormat struct {
 	Pattern string // RE2 and ECMA 262, for the schema
-	What    string // completes "… is not a": "name: lower-case letters, …"
+	What    string // completes "… is not": "a name: lower-case letters, …"
 	re      *regexp.Regexp
 	check   func(string) bool
 }
@@ -27,41 +27,41 @@ func textFormat(what, pattern string, check func(string) bool) *TextFormat {
 
 // Formats are the text formats by name.
 var Formats = map[string]*TextFormat{
-	"cloud": textFormat("name: a lower-case letter, then up to 30 lower-case letters, digits and -",
+	"cloud": textFormat("a name: a lower-case letter, then up to 30 lower-case letters, digits and -",
 		`^[a-z][a-z0-9-]{0,30}$`, nil),
-	"label": textFormat("name: up to 63 lower-case letters, digits and -, with a letter first and no - last (RFC 1123)",
+	"label": textFormat("a name: up to 63 lower-case letters, digits and -, with a letter first and no - last (RFC 1123)",
 		`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`, nil),
-	"domain": textFormat("DNS domain such as web.internal",
+	"domain": textFormat("a DNS domain such as web.internal",
 		`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`, func(s string) bool { return len(s) <= 190 }),
-	"user": textFormat("user name",
+	"user": textFormat("a user name",
 		`^[a-z_][a-z0-9_-]{0,31}$`, nil),
-	"host": textFormat("host name or address",
+	"host": textFormat("a host name or address",
 		`^[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9:])?$|^::[0-9a-fA-F:.]*$`, nil),
-	"jump": textFormat("jump host: [user@]host[:port]",
+	"jump": textFormat("a jump host: [user@]host[:port]",
 		`^([a-z_][a-z0-9_-]{0,31}@)?([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?$`, nil),
-	"path": textFormat("path: without control characters",
+	"path": textFormat("a path: without control characters",
 		`^[^\x00-\x1f\x7f]+$`, nil),
-	"line": textFormat("single line of text",
+	"line": textFormat("a single line of text",
 		`^[^\x00-\x1f\x7f]+$`, nil),
-	"nic": textFormat("interface name: up to 15 letters, digits, . _ and -",
+	"nic": textFormat("an interface name: up to 15 letters, digits, . _ and -",
 		`^[A-Za-z][A-Za-z0-9._-]{0,14}$`, func(s string) bool { return s != "lo" }),
-	"mac": textFormat("MAC such as 02:00:5e:00:53:01, of one station",
+	"mac": textFormat("a MAC such as 02:00:5e:00:53:01, of one station",
 		`^[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$`, nil),
-	"url": textFormat("URL such as http://192.0.2.1:3128",
+	"url": textFormat("a URL such as http://192.0.2.1:3128",
 		`^https?://[^\s/]+(/\S*)?$`, isURL),
-	"listen": textFormat("address and port such as 10.88.0.1:3142",
-		`^([0-9.]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$`, nil),
-	"noproxy": textFormat("host, domain (.internal), address or network",
+	"listen": textFormat("an address and port such as 10.88.0.1:3142",
+		`^([0-9.]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$`, isListen),
+	"noproxy": textFormat("a host, domain (.internal), address or network",
 		`^[A-Za-z0-9.*:/_-]+$`, nil),
-	"cidr": textFormat("IPv4 network such as 10.88.0.0/24",
+	"cidr": textFormat("an IPv4 network such as 10.88.0.0/24",
 		`^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$`, isPrefix),
-	"cidr6": textFormat("IPv6 network such as fd00:88::/64",
+	"cidr6": textFormat("an IPv6 network such as fd00:88::/64",
 		`^[0-9a-fA-F:]+/[0-9]{1,3}$`, isPrefix),
-	"address": textFormat("IP address such as 10.88.0.1",
+	"address": textFormat("an IP address such as 10.88.0.1",
 		`^[0-9a-fA-F.:]+$`, isAddress),
-	"range": textFormat("address or range such as 10.88.1.21-10.88.1.23",
+	"range": textFormat("an address or range such as 10.88.1.21-10.88.1.23",
 		`^[0-9a-fA-F.:]+( ?- ?[0-9a-fA-F.:]+)?$`, isRange),
-	"ref": textFormat("reference such as package:nginx or web1/file:/etc/motd",
+	"ref": textFormat("a reference such as package:nginx or web1/file:/etc/motd",
 		`^([a-z][a-z0-9-]*/)?[a-z][a-z0-9_-]*:[^\x00-\x1f\x7f]+$`, nil),
 }
 
@@ -78,6 +78,11 @@ func isAddress(s string) bool {
 func isRange(s string) bool {
 	_, err := addr.ParseRange(s)
 	return err == nil
+}
+
+func isListen(s string) bool {
+	ap, err := netip.ParseAddrPort(s)
+	return err == nil && ap.Port() > 0
 }
 
 func isURL(s string) bool {

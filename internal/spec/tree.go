@@ -35,6 +35,7 @@ type node struct {
 	pos     diag.Pos
 	text    string // of a scalar, as written
 	plain   bool   // a scalar without quotes
+	broken  bool   // its variable is unknown, as was reported
 	items   []*node
 	entries []entry
 }

@@ -112,7 +112,7 @@ func (s *substituter) scalar(n *node, path string) *node {
 		if v := s.lookup(strings.TrimSuffix(name, "}"), n.pos, path); v != nil {
 			return &node{kind: v.kind, text: v.text, plain: v.plain, pos: n.pos}
 		}
-		return n
+		return broken(n)
 	}
 	var b strings.Builder
 	rest := n.text
@@ -131,11 +131,11 @@ func (s *substituter) scalar(n *node, path string) *node {
 		name, tail, closed := strings.Cut(after, "}")
 		if !closed {
 			s.faults.errorf(n.pos, path, "write $${ for a plain ${", "${ is not closed")
-			return n
+			return broken(n)
 		}
 		v := s.lookup(name, n.pos, path)
 		if v == nil {
-			return n
+			return broken(n)
 		}
 		b.WriteString(v.text)
 		rest = tail
@@ -143,10 +143,17 @@ func (s *substituter) scalar(n *node, path string) *node {
 	return s.finished(n, b.String(), path)
 }
 
+// broken marks a value about which enough was said.
+func broken(n *node) *node {
+	out := *n
+	out.broken = true
+	return &out
+}
+
 func (s *substituter) finished(n *node, text, path string) *node {
 	if s.added += len(text); s.added > maxExpanded {
 		s.faults.errorf(n.pos, path, "", "variables make the file larger than %d MiB", maxExpanded>>20)
-		return n
+		return broken(n)
 	}
 	out := &node{kind: textKind, text: text, plain: n.plain, pos: n.pos}
 	if n.plain {
