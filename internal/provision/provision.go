@@ -11,6 +11,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/engine"
@@ -107,7 +109,7 @@ func (x *Executor) observe(ctx context.Context, n *engine.Node) (drift.Report, e
 	case Network:
 		return x.Provider.ObserveNetwork(ctx, x.Cloud, b.Network)
 	case Machine:
-		return x.Provider.ObserveMachine(ctx, b.Machine)
+		return x.Provider.ObserveMachine(ctx, withKey(b.Machine))
 	case Service:
 		return b.Observe(ctx)
 	}
@@ -126,11 +128,21 @@ func (x *Executor) Apply(ctx context.Context, n *engine.Node, found drift.Report
 		if found.Status == drift.Differs && found.Has("rebuild") {
 			return fmt.Errorf("machine %s was made from another image and must be rebuilt: take it out with `updraft destroy --only machine:%s`, then run up again", b.Name, b.Name)
 		}
-		return x.Provider.EnsureMachine(ctx, b.Machine, logf)
+		return x.Provider.EnsureMachine(ctx, withKey(b.Machine), logf)
 	case Service:
 		return b.Ensure(ctx, logf)
 	}
 	return fmt.Errorf("the deployer has no resources of kind %s", n.Kind)
+}
+
+// withKey adds the public half of the key that updraft logs in with. It is no
+// part of the graph: before the first apply there is none, and a plan must not
+// change because a key was made.
+func withKey(m machine.Machine) machine.Machine {
+	if data, err := os.ReadFile(m.Access.Identity + ".pub"); err == nil {
+		m.Access.PublicKey = strings.TrimSpace(string(data))
+	}
+	return m
 }
 
 // Remove implements [engine.Executor].
