@@ -222,7 +222,7 @@ func (f *files) Rename(from, to string) error {
 func (f *files) Chmod(name string, mode fs.FileMode) error {
 	return f.onInode("chmod", name, func(fd int) error {
 		// fchmod(2) does not take an O_PATH descriptor; its name in /proc does.
-		return unix.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), uint32(mode)&0o7777)
+		return unix.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), unixMode(mode))
 	})
 }
 
@@ -282,4 +282,20 @@ func ignoreMissing(err error) error {
 		return nil
 	}
 	return err
+}
+
+// unixMode returns permission bits in their octal positions, taking setuid,
+// setgid and sticky from there or from where package fs has them.
+func unixMode(m fs.FileMode) uint32 {
+	out := uint32(m) & 0o7777
+	if m&fs.ModeSetuid != 0 {
+		out |= unix.S_ISUID
+	}
+	if m&fs.ModeSetgid != 0 {
+		out |= unix.S_ISGID
+	}
+	if m&fs.ModeSticky != 0 {
+		out |= unix.S_ISVTX
+	}
+	return out
 }

@@ -1,0 +1,10 @@
+package fakehost
+
+// Standard returns a new set of all families.
+func Standard() []Family {
+	return []Family{
+		&Accounts{},
+		&Mounts{},
+		&Kernel{},
+	}
+}
