@@ -1,0 +1,149 @@
+package fleet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/updraft-cloud/updraft/internal/drift"
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/resource"
+	"github.com/updraft-cloud/updraft/internal/retry"
+)
+
+// body is a host resource as a node's body.
+type body struct{ resource.Resource }
+
+// Body returns a resource as the body of a node.
+func Body(r resource.Resource) engine.Body { return body{r} }
+
+// Digest is that of the resource's JSON.
+func (b body) Digest() string {
+	sum := sha256.Sum256(encode(b.Resource))
+	return hex.EncodeToString(sum[:])
+}
+
+// Removal is what the resource's Remove needs.
+func (b body) Removal() json.RawMessage { return encode(resource.Removal(b.Resource)) }
+
+func encode(r resource.Resource) []byte {
+	data, err := json.Marshal(r)
+	if err != nil {
+		panic("fleet: " + resource.Ref(r) + ": " + err.Error()) // plain structs always encode
+	}
+	return data
+}
+
+func resourceOf(n *engine.Node) (resource.Resource, error) {
+	b, ok := n.Body.(body)
+	if !ok {
+		return nil, fmt.Errorf("%s is not a resource of a host", n.ID)
+	}
+	return b.Resource, nil
+}
+
+// Observe implements [engine.Executor]: one round trip for all nodes of a host.
+func (f *Fleet) Observe(ctx context.Context, scope string, nodes []*engine.Node) ([]drift.Report, error) {
+	all := make([]resource.Resource, len(nodes))
+	for i, n := range nodes {
+		r, err := resourceOf(n)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = resource.Probe(r)
+	}
+	a, err := f.agent(ctx, scope)
+	if err != nil {
+		return nil, err
+	}
+	reports, err := a.Observe(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	for i, n := range nodes {
+		withNewText(n, &reports[i])
+	}
+	return reports, nil
+}
+
+// texter is a resource with a text that a plan can show a diff of.
+type texter interface{ Text() string }
+
+// withNewText adds the wanted text beside the old one that the host reported.
+func withNewText(n *engine.Node, r *drift.Report) {
+	t, ok := n.Body.(body).Resource.(texter)
+	if !ok {
+		return
+	}
+	for i := range r.Changes {
+		if c := &r.Changes[i]; c.Text != "" && c.NewText == "" {
+			c.NewText = t.Text()
+		}
+	}
+}
+
+// Apply implements [engine.Executor].
+func (f *Fleet) Apply(ctx context.Context, n *engine.Node, found drift.Report, triggered []string, log func(string)) error {
+	r, err := resourceOf(n)
+	if err != nil {
+		return err
+	}
+	a, err := f.agent(ctx, n.Scope)
+	if err != nil {
+		return err
+	}
+	boot := a.BootID()
+	err = a.Apply(ctx, r, slim(found), resource.Cause{Triggered: triggered}, log)
+	if rb, ok := r.(resource.Rebooter); ok && rb.Reboots() && (err == nil || retry.ClassOf(err) == retry.Unreachable) {
+		return f.awaitReboot(ctx, n.Scope, boot, log)
+	}
+	return err
+}
+
+// slim drops the texts that are for people: the host has the old one and is
+// sent the new one.
+func slim(r drift.Report) drift.Report {
+	out := r
+	out.Changes = make([]drift.Change, len(r.Changes))
+	for i, c := range r.Changes {
+		c.Text, c.NewText = "", ""
+		out.Changes[i] = c
+	}
+	return out
+}
+
+// awaitReboot waits until the host answers with another boot.
+func (f *Fleet) awaitReboot(ctx context.Context, name, boot string, log func(string)) error {
+	log("waiting for the host to come back")
+	ctx, cancel := context.WithTimeout(ctx, f.opts.Patience)
+	defer cancel()
+	policy := retry.Policy{First: 100 * time.Millisecond, Most: time.Second}
+	return policy.Do(ctx, nil, func(ctx context.Context) error {
+		f.Forget(name)
+		f.Expect(name)
+		a, err := f.agent(ctx, name)
+		if err != nil {
+			return err
+		}
+		if a.BootID() == boot {
+			return retry.Mark(fmt.Errorf("%s has not gone down yet", name), retry.Transient)
+		}
+		return nil
+	})
+}
+
+// Remove implements [engine.Executor].
+func (f *Fleet) Remove(ctx context.Context, rec engine.Record, log func(string)) error {
+	r, err := f.opts.Registry.Decode(rec.Kind, rec.Removal)
+	if err != nil {
+		return err
+	}
+	a, err := f.agent(ctx, rec.Scope)
+	if err != nil {
+		return err
+	}
+	return a.Remove(ctx, r, rec.Made, log)
+}

@@ -1,0 +1,307 @@
+// Package fleet executes the graph's host scopes: it holds one connection and
+// one host agent per host, and hands them what the engine asks for.
+//
+// It guarantees that a host is entered once and only when needed, that a dead
+// connection is noticed and replaced at the next use, and that errors tell the
+// engine whether trying again makes sense: a host that does not answer is
+// Unreachable, a refused key, credential or sudo password is Permanent. It
+// never retries by itself, except that a machine that has just been made, or
+// was told to reboot, is waited for.
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/updraft-cloud/updraft/internal/drift"
+	"github.com/updraft-cloud/updraft/internal/resource"
+	"github.com/updraft-cloud/updraft/internal/retry"
+	"github.com/updraft-cloud/updraft/internal/transport"
+)
+
+// Agent is the host agent at the other end of a connection. Methods may be
+// called concurrently. Errors carry a class of package retry.
+type Agent interface {
+	// Observe returns one report for each resource, in order.
+	Observe(ctx context.Context, all []resource.Resource) ([]drift.Report, error)
+	// Apply applies and observes again: a nil error means that it is in sync.
+	Apply(ctx context.Context, r resource.Resource, found drift.Report, why resource.Cause, log func(string)) error
+	Remove(ctx context.Context, r resource.Resource, made bool, log func(string)) error
+	Ping(ctx context.Context, addr string) (time.Duration, error)
+	Exchange(ctx context.Context, addr string, payload []byte) ([]byte, error)
+	// BootID tells this boot of the host from others.
+	BootID() string
+	Close() error
+}
+
+// Options say how hosts are reached.
+type Options struct {
+	// Target says how to reach a host by its name.
+	Target func(host string) (transport.Target, error)
+	Dialer transport.Dialer
+	// Start starts the agent over a connection.
+	Start func(ctx context.Context, conn transport.Conn, t transport.Target) (Agent, error)
+	// Registry decodes what the state remembers.
+	Registry *resource.Registry
+	// Handshakes bounds how many connections are being made at once (16).
+	Handshakes int
+	// Patience is how long a machine that is expected may take to answer (2 min).
+	Patience time.Duration
+}
+
+// Fleet is a set of hosts. It is safe for concurrent use.
+type Fleet struct {
+	opts  Options
+	slots chan struct{}
+
+	mu     sync.Mutex
+	hosts  map[string]*host
+	closed bool
+}
+
+// New returns a fleet that has not entered any host yet.
+func New(o Options) *Fleet {
+	if o.Handshakes == 0 {
+		o.Handshakes = 16
+	}
+	if o.Patience == 0 {
+		o.Patience = 2 * time.Minute
+	}
+	return &Fleet{opts: o, slots: make(chan struct{}, o.Handshakes), hosts: map[string]*host{}}
+}
+
+// host is one host, entered or not.
+type host struct {
+	name string
+	// entering is held by whoever is making the session; a channel, so that
+	// waiting for it ends with a context.
+	entering chan struct{}
+
+	mu       sync.Mutex
+	session  *session
+	expected time.Time // until when the host may keep us waiting
+}
+
+// session is a live connection with, once needed, its agent.
+type session struct {
+	conn  transport.Conn
+	agent Agent
+}
+
+func (s *session) alive() bool {
+	if s == nil {
+		return false
+	}
+	select {
+	case <-s.conn.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+func (s *session) close() {
+	if s.agent != nil {
+		_ = s.agent.Close() // the connection goes next anyway
+	}
+	_ = s.conn.Close()
+}
+
+func (f *Fleet) host(name string) *host {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h := f.hosts[name]
+	if h == nil {
+		h = &host{name: name, entering: make(chan struct{}, 1)}
+		f.hosts[name] = h
+	}
+	return h
+}
+
+// Expect says that the host has just been made or started: until it answers, it
+// is waited for.
+func (f *Fleet) Expect(name string) {
+	h := f.host(name)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.expected = time.Now().Add(f.opts.Patience)
+}
+
+// Forget drops the session with a host, as before it is removed.
+func (f *Fleet) Forget(name string) {
+	h := f.host(name)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.session != nil {
+		h.session.close()
+		h.session = nil
+	}
+}
+
+// Close ends all sessions.
+func (f *Fleet) Close() {
+	f.mu.Lock()
+	f.closed = true
+	hosts := f.hosts
+	f.hosts = map[string]*host{}
+	f.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, h := range hosts {
+		wg.Go(func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if h.session != nil {
+				h.session.close()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// enter returns the session with a host, making it if there is none.
+func (f *Fleet) enter(ctx context.Context, name string, agent bool) (*session, error) {
+	h := f.host(name)
+	select {
+	case h.entering <- struct{}{}:
+		defer func() { <-h.entering }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	h.mu.Lock()
+	s, expected := h.session, h.expected
+	h.mu.Unlock()
+	if s.alive() && (s.agent != nil || !agent) {
+		return s, nil
+	}
+	s, err := f.make(ctx, name, s, agent, expected)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.session = s
+	if err == nil {
+		h.expected = time.Time{}
+	}
+	return s, err
+}
+
+// make makes a session, or gives a live one its agent. An expected host is
+// tried until it answers.
+func (f *Fleet) make(ctx context.Context, name string, s *session, agent bool, expected time.Time) (*session, error) {
+	// From 20 ms, since a lab host boots within a few hundred; up to 400 ms,
+	// so that a hundred of them do not spend the computer on being asked.
+	policy := retry.Policy{First: 20 * time.Millisecond, Most: 400 * time.Millisecond}
+	err := policy.Do(ctx, nil, func(ctx context.Context) (err error) {
+		if !s.alive() {
+			if s != nil {
+				s.close()
+			}
+			if s, err = f.connect(ctx, name); err != nil {
+				s = nil
+				return f.classify(err, expected)
+			}
+		}
+		if !agent || s.agent != nil {
+			return nil
+		}
+		if err := f.start(ctx, name, s); err != nil {
+			s.close()
+			s = nil
+			return f.classify(err, expected)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, mark(err, name)
+	}
+	return s, nil
+}
+
+// classify makes an error final for the policy above unless the host may still
+// be on its way.
+func (f *Fleet) classify(err error, expected time.Time) error {
+	if retry.ClassOf(err) != retry.Permanent && time.Now().Before(expected) {
+		return retry.Mark(err, retry.Transient)
+	}
+	return final{err}
+}
+
+// final hides the class of an error from the policy in make; mark restores it.
+type final struct{ error }
+
+func mark(err error, name string) error {
+	class := retry.Permanent
+	var fin final
+	if errors.As(err, &fin) {
+		err = fin.error
+	}
+	if class = retry.ClassOf(err); class == retry.Transient {
+		class = retry.Unreachable
+	}
+	return retry.Mark(fmt.Errorf("cannot enter %s: %w", name, err), class)
+}
+
+func (f *Fleet) connect(ctx context.Context, name string) (*session, error) {
+	t, err := f.opts.Target(name)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case f.slots <- struct{}{}:
+		defer func() { <-f.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	conn, err := f.opts.Dialer.Connect(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return &session{conn: conn}, nil
+}
+
+func (f *Fleet) start(ctx context.Context, name string, s *session) (err error) {
+	t, err := f.opts.Target(name)
+	if err != nil {
+		return err
+	}
+	s.agent, err = f.opts.Start(ctx, s.conn, t)
+	return err
+}
+
+// agent returns the agent on a host.
+func (f *Fleet) agent(ctx context.Context, name string) (Agent, error) {
+	s, err := f.enter(ctx, name, true)
+	if err != nil {
+		return nil, err
+	}
+	return s.agent, nil
+}
+
+// DialFrom connects from a host to an address that it can reach.
+func (f *Fleet) DialFrom(ctx context.Context, name, network, addr string) (net.Conn, error) {
+	s, err := f.enter(ctx, name, false)
+	if err != nil {
+		return nil, err
+	}
+	return s.conn.Dial(ctx, network, addr)
+}
+
+// Ping sends one ICMP echo request from a host.
+func (f *Fleet) Ping(ctx context.Context, name, addr string) (time.Duration, error) {
+	a, err := f.agent(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	return a.Ping(ctx, addr)
+}
+
+// Exchange sends one UDP datagram from a host and returns the answer.
+func (f *Fleet) Exchange(ctx context.Context, name, addr string, payload []byte) ([]byte, error) {
+	a, err := f.agent(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return a.Exchange(ctx, addr, payload)
+}
