@@ -87,6 +87,9 @@ type Executor struct {
 	Cloud string
 	// RemoveService removes a service by what its Removal returned.
 	RemoveService func(ctx context.Context, removal json.RawMessage) error
+	// Ensured is told of a machine that was made or started, Removing of one
+	// that is about to go.
+	Ensured, Removing func(name string)
 }
 
 // Observe implements [engine.Executor].
@@ -128,7 +131,11 @@ func (x *Executor) Apply(ctx context.Context, n *engine.Node, found drift.Report
 		if found.Status == drift.Differs && found.Has("rebuild") {
 			return fmt.Errorf("machine %s was made from another image and must be rebuilt: take it out with `updraft destroy --only machine:%s`, then run up again", b.Name, b.Name)
 		}
-		return x.Provider.EnsureMachine(ctx, withKey(b.Machine), logf)
+		if err := x.Provider.EnsureMachine(ctx, withKey(b.Machine), logf); err != nil {
+			return err
+		}
+		x.Ensured(b.Name)
+		return nil
 	case Service:
 		return b.Ensure(ctx, logf)
 	}
@@ -153,6 +160,7 @@ func (x *Executor) Remove(ctx context.Context, r engine.Record, _ func(string)) 
 	case KindNetwork:
 		return x.Provider.RemoveNetwork(ctx, x.Cloud, r.Key)
 	case KindMachine:
+		x.Removing(r.Key)
 		return x.Provider.RemoveMachine(ctx, x.Cloud, r.Key)
 	case KindCache:
 		return x.RemoveService(ctx, r.Removal)
