@@ -57,6 +57,7 @@ func (p *Provider) nspawn(m machine.Machine) []string {
 		"--directory=" + filepath.Join(dir, "root"),
 		"--network-namespace-path=/run/netns/" + HostNamespace(m.Cloud, m.Name),
 		"--capability=all", "--console=read-only", "--resolv-conf=off", "--timezone=off", "--link-journal=no",
+		"--setenv=LD_LIBRARY_PATH=" + noBPF,
 		"--bind=" + filepath.Join(dir, "containers") + ":/var/lib/containers",
 	}
 	if exists("/dev/net/tun") {
