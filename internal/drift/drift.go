@@ -64,6 +64,17 @@ func (r Report) Has(attr string) bool {
 	return r.Status == Absent || slices.ContainsFunc(r.Changes, func(c Change) bool { return c.Attr == attr })
 }
 
+// WithoutValues returns the report of a sensitive thing: which attributes differ,
+// and nothing of their values.
+func (r Report) WithoutValues() Report {
+	changes := make([]Change, len(r.Changes))
+	for i, c := range r.Changes {
+		changes[i] = Change{Attr: c.Attr}
+	}
+	r.Changes = changes
+	return r
+}
+
 // Missing returns the report of a thing that does not exist.
 func Missing() Report { return Report{Status: Absent} }
 

@@ -25,6 +25,10 @@ type Host interface {
 	// Memo returns the value stored under key in this batch, calling load for
 	// it the first time. Any change made through this Host forgets all memos.
 	Memo(key string, load func() (any, error)) (any, error)
+	// Lock makes what reads, changes and writes one thing wait for its turn
+	// among the resources applied at the same time: a shared file such as
+	// /etc/fstab, or the account databases. It is not reentrant.
+	Lock(name string) (unlock func())
 	// Forget drops all memos, as after a change that the Host cannot see.
 	Forget()
 	// Logf writes a line to the run's log. No secret may be in it.

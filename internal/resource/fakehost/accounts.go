@@ -9,8 +9,8 @@ import (
 	"github.com/updraft-cloud/updraft/internal/resource"
 )
 
-// Accounts are useradd, usermod, userdel, groupadd, groupmod, groupdel, gpasswd
-// and chpasswd as Debian's passwd package has them (USERGROUPS_ENAB yes). Their
+// Accounts are useradd, usermod, userdel, groupadd, groupmod, groupdel and
+// chpasswd as Debian's passwd package has them (USERGROUPS_ENAB yes). Their
 // state is in /etc/passwd, shadow, group and gshadow; one command is one
 // change, and the home directory another.
 type Accounts struct{}
@@ -48,7 +48,6 @@ func (a *Accounts) Install(h *Host, f *FS) {
 	h.Handle("groupadd", a.groupadd)
 	h.Handle("groupmod", a.groupmod)
 	h.Handle("groupdel", a.groupdel)
-	h.Handle("gpasswd", a.gpasswd)
 	h.Handle("chpasswd", a.chpasswd)
 }
 

@@ -2,7 +2,6 @@ package fakehost
 
 import (
 	"context"
-	"slices"
 	"strconv"
 
 	"github.com/updraft-cloud/updraft/internal/resource"
@@ -75,33 +74,6 @@ func (a *Accounts) groupdel(_ context.Context, h *Host, c resource.Command) (res
 		}
 		d.group.delete(row[0])
 		d.gshadow.delete(row[0])
-		return 0, ""
-	})
-}
-
-// gpasswd knows -M, which sets the members of a group.
-func (a *Accounts) gpasswd(_ context.Context, h *Host, c resource.Command) (resource.Output, error) {
-	args, err := ParseArgs(c, "-M=")
-	if err != nil {
-		return resource.Output{}, err
-	}
-	if len(args.Rest) != 1 || !args.Has("-M") {
-		return resource.Output{}, Refuse(c, "want -M and one group name")
-	}
-	return edit(h, c, func(d *accountDBs) (int, string) {
-		row := d.group.row(0, args.Rest[0])
-		if row == nil {
-			return 3, "group '" + args.Rest[0] + "' does not exist in /etc/group"
-		}
-		want := splitList(args.Get("-M"))
-		for _, user := range want {
-			if d.passwd.row(0, user) == nil {
-				return 3, "user '" + user + "' does not exist"
-			}
-		}
-		for _, user := range slices.Concat(members(row), want) {
-			d.setMember(row[0], user, slices.Contains(want, user))
-		}
 		return 0, ""
 	})
 }

@@ -56,6 +56,7 @@ type state struct {
 	families []Family
 	memos    map[string]memo
 	refused  []error
+	locks    map[string]*sync.Mutex
 	lines    []string // the log
 	ran      []string // command lines
 
@@ -272,6 +273,22 @@ func (h *Host) Memo(key string, load func() (any, error)) (any, error) {
 		h.memos[key] = m
 	}
 	return m.value, m.err
+}
+
+// Lock waits for the turn on what name stands for.
+func (h *Host) Lock(name string) (unlock func()) {
+	h.mu.Lock()
+	if h.locks == nil {
+		h.locks = map[string]*sync.Mutex{}
+	}
+	m := h.locks[name]
+	if m == nil {
+		m = &sync.Mutex{}
+		h.locks[name] = m
+	}
+	h.mu.Unlock()
+	m.Lock()
+	return m.Unlock
 }
 
 // Forget drops all memos.

@@ -197,11 +197,15 @@ func (f *files) Symlink(target, name string) error {
 	return f.syncDir(path.Dir(name))
 }
 
+// Remove also removes what a kill in the midst of writing the file left.
 func (f *files) Remove(name string) error {
 	if err := checkPath("remove", name); err != nil {
 		return err
 	}
 	defer f.changed()
+	if err := ignoreMissing(f.tree.Remove(tempName(name))); err != nil {
+		return err
+	}
 	if err := f.tree.Remove(name); err != nil {
 		return err
 	}

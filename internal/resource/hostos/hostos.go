@@ -36,13 +36,14 @@ type Host struct {
 	confined bool // Root is not "/"
 	log      func(line string)
 	memos    *memos
+	locks    *locks
 }
 
 var _ resource.Host = (*Host)(nil)
 
 // New returns the host, or an error when the root directory cannot be opened.
 func New(o Options) (*Host, error) {
-	h := &Host{log: o.Log, memos: &memos{}, files: files{tree: osTree{}}}
+	h := &Host{log: o.Log, memos: &memos{}, locks: &locks{}, files: files{tree: osTree{}}}
 	if o.Log == nil {
 		h.log = func(string) {}
 	}
@@ -92,6 +93,9 @@ func (h *Host) Confine(dir string, f func(resource.Files) error) error {
 func (h *Host) Memo(key string, load func() (any, error)) (any, error) {
 	return h.memos.get(key, load)
 }
+
+// Lock waits for the turn on what name stands for.
+func (h *Host) Lock(name string) (unlock func()) { return h.locks.lock(name) }
 
 // Forget drops all memos.
 func (h *Host) Forget() { h.memos.forget() }

@@ -42,3 +42,24 @@ func (m *memos) forget() {
 }
 
 func timeOf(t syscall.Timespec) time.Time { return time.Unix(t.Unix()) }
+
+// locks are mutexes by name. They are never dropped: there are few names.
+type locks struct {
+	mu  sync.Mutex
+	set map[string]*sync.Mutex
+}
+
+func (l *locks) lock(name string) (unlock func()) {
+	l.mu.Lock()
+	if l.set == nil {
+		l.set = make(map[string]*sync.Mutex)
+	}
+	m := l.set[name]
+	if m == nil {
+		m = &sync.Mutex{}
+		l.set[name] = m
+	}
+	l.mu.Unlock()
+	m.Lock()
+	return m.Unlock
+}
