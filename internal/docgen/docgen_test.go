@@ -215,7 +215,7 @@ func TestOutputIsTheSameEveryTime(t *testing.T) {
 func TestReferenceNamesEverything(t *testing.T) {
 	text := string(docgen.Reference(spec.FileSample(), parts()))
 	for _, want := range []string{
-		"| `cloud` | a name", "### networks.NAME", "| `mtu` | whole number from 576 to 65535 | `1500` |",
+		"| `cloud` | name | *required* |", "### networks.NAME", "| `mtu` | whole number from 576 to 65535 | `1500` |",
 		"### groups.NAME.nics.N", "### configset: web", "| `port` | whole number from 1 to 65535 | `80` | Where it listens. |",
 		"### resource: file", "path: /etc/motd", "### configset: basebox.users.N", "*required*",
 	} {

@@ -17,7 +17,7 @@ var intro string
 // Reference returns the reference of the cloud file in Markdown: an introduction
 // about what no tag can say, the keys of the file, and the tables.
 func Reference(root any, parts Parts) []byte {
-	r := &reference{parts: parts, seen: map[string]bool{}}
+	r := &reference{parts: parts, seen: map[reflect.Type]string{}}
 	r.WriteString(intro)
 	r.WriteString("\n## The file\n")
 	r.structure("", "", reflect.TypeOf(root).Elem(), reflect.Value{})
@@ -36,8 +36,8 @@ func Reference(root any, parts Parts) []byte {
 type reference struct {
 	bytes.Buffer
 	parts Parts
-	later []func() // sections of structs that were mentioned
-	seen  map[string]bool
+	later []func()                // sections of structs that were mentioned
+	seen  map[reflect.Type]string // heading of the section of a struct
 }
 
 // structure writes the table of a struct's keys. Structs below it get sections
@@ -127,19 +127,20 @@ func (r *reference) section(path string, t reflect.Type, sample reflect.Value) s
 	if fields := spec.Fields(t); len(fields) == 1 && fields[0].IsPart() {
 		return "map of one of the [" + fields[0].Parts + "](#" + fields[0].Parts + ")"
 	}
-	if !r.seen[path] {
-		r.seen[path] = true
-		r.later = append(r.later, func() {
-			fmt.Fprintf(r, "\n### %s\n", path)
-			r.structure(path, "", t, sample)
-		})
+	if heading, ok := r.seen[t]; ok && !sample.IsValid() {
+		return "[map](#" + anchor(heading) + ")"
 	}
+	r.seen[t] = path
+	r.later = append(r.later, func() {
+		fmt.Fprintf(r, "\n### %s\n", path)
+		r.structure(path, "", t, sample)
+	})
 	return "[map](#" + anchor(path) + ")"
 }
 
 // anchor returns the anchor that Markdown readers give to a heading.
 func anchor(heading string) string {
-	return strings.ToLower(strings.NewReplacer(".", "", " ", "-").Replace(heading))
+	return strings.ToLower(strings.NewReplacer(".", "", ":", "", " ", "-").Replace(heading))
 }
 
 // scalarWords describes a scalar.
@@ -154,7 +155,9 @@ func scalarWords(t reflect.Type, f spec.Field) (string, bool) {
 		return "duration such as `500ms`, `5s`, `2m`", true
 	}
 	if format, ok := spec.Formats[f.Format]; ok && t.Kind() == reflect.String {
-		return format.What, true
+		words, _, _ := strings.Cut(format.What, ":")
+		_, words, _ = strings.Cut(words, " ") // the article
+		return words, true
 	}
 	if _, isText := scalarText(t); isText {
 		return "text", true

@@ -137,10 +137,28 @@ func (s *substituter) scalar(n *node, path string) *node {
 		if v == nil {
 			return broken(n)
 		}
+		if s.tooMuch(len(v.text), n, path) {
+			return broken(n)
+		}
 		b.WriteString(v.text)
 		rest = tail
 	}
-	return s.finished(n, b.String(), path)
+	out := &node{kind: textKind, text: b.String(), plain: n.plain, pos: n.pos}
+	if n.plain {
+		out.kind = resolve(out.text)
+	}
+	return out
+}
+
+// tooMuch counts what variables add, and reports when it is more than a file
+// may hold.
+func (s *substituter) tooMuch(length int, n *node, path string) bool {
+	before := s.added
+	s.added += length
+	if before <= maxExpanded && s.added > maxExpanded {
+		s.faults.errorf(n.pos, path, "", "variables make the file larger than %d MiB", maxExpanded>>20)
+	}
+	return s.added > maxExpanded
 }
 
 // broken marks a value about which enough was said.
@@ -148,18 +166,6 @@ func broken(n *node) *node {
 	out := *n
 	out.broken = true
 	return &out
-}
-
-func (s *substituter) finished(n *node, text, path string) *node {
-	if s.added += len(text); s.added > maxExpanded {
-		s.faults.errorf(n.pos, path, "", "variables make the file larger than %d MiB", maxExpanded>>20)
-		return broken(n)
-	}
-	out := &node{kind: textKind, text: text, plain: n.plain, pos: n.pos}
-	if n.plain {
-		out.kind = resolve(text)
-	}
-	return out
 }
 
 func (s *substituter) lookup(name string, pos diag.Pos, path string) *node {
