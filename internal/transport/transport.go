@@ -22,6 +22,10 @@ var (
 	ErrAuth = errors.New("authentication refused")
 	// ErrClosed means that the connection is no longer there.
 	ErrClosed = errors.New("connection closed")
+	// ErrNoEntry marks every error of coming into a host, as opposed to those
+	// of what is beyond it: a check from web1 to db1 that fails with it says
+	// nothing of db1.
+	ErrNoEntry = errors.New("cannot enter")
 )
 
 // Target says how to reach and enter a host.

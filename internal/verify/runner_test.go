@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/retry"
+	"github.com/updraft-cloud/updraft/internal/transport"
 )
 
 // probe is a check that does what its function does.
@@ -140,9 +141,10 @@ func TestHostVantageTellsItsOwnFaultsFromThoseOfTheTarget(t *testing.T) {
 		jobs := []Job{{Name: "x", Check: check, Vantage: FromHost(brokenFleet{err}, "web1")}}
 		return (&Runner{}).Run(t.Context(), "web", jobs).Results[0]
 	}
-	gone := retry.Mark(errors.New("connection reset"), retry.Unreachable)
-	wantResult(t, run(gone), Errored, "cannot look from there (web1): connection reset")
-	wantResult(t, run(errors.New("connection refused")), Passed, "closed")
+	gone := fmt.Errorf("%w web1: connection reset", transport.ErrNoEntry)
+	wantResult(t, run(gone), Errored, "cannot look from there (web1): cannot enter web1: connection reset")
+	refused := retry.Mark(errors.New("connection refused"), retry.Unreachable) // as transport/ssh marks it
+	wantResult(t, run(refused), Passed, "closed")
 	if got := run(gone); got.From != "web1" {
 		t.Errorf("from %q", got.From)
 	}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/updraft-cloud/updraft/internal/retry"
 	"github.com/updraft-cloud/updraft/internal/transport"
 )
 
@@ -69,8 +68,8 @@ func (l *Local) Exchange(ctx context.Context, addr string, payload []byte) ([]by
 }
 
 // Fleet is what a host vantage needs of the connections to the hosts. An error
-// that concerns the connection to the host, not the target, is of class
-// retry.Unreachable or wraps one of the errors of package transport.
+// of the way to the host wraps one of the errors of package transport; any
+// other is taken to be the target's.
 type Fleet interface {
 	DialFrom(ctx context.Context, host, network, addr string) (net.Conn, error)
 	Ping(ctx context.Context, host, addr string) (time.Duration, error)
@@ -107,12 +106,10 @@ func (h *hostVantage) blame(err error) error {
 	if err == nil {
 		return nil
 	}
-	own := retry.ClassOf(err) == retry.Unreachable
-	for _, e := range []error{transport.ErrClosed, transport.ErrAuth, transport.ErrHostKeyChanged} {
-		own = own || errors.Is(err, e)
-	}
-	if own {
-		return fmt.Errorf("%w (%s): %w", ErrVantage, h.host, err)
+	for _, own := range []error{transport.ErrNoEntry, transport.ErrClosed, transport.ErrAuth, transport.ErrHostKeyChanged} {
+		if errors.Is(err, own) {
+			return fmt.Errorf("%w (%s): %w", ErrVantage, h.host, err)
+		}
 	}
 	return err
 }

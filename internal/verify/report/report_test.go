@@ -189,3 +189,19 @@ func TestReportWithoutResults(t *testing.T) {
 		}
 	}
 }
+
+func TestWriteMakesTheFilesThatAreWanted(t *testing.T) {
+	dir := t.TempDir()
+	page := filepath.Join(dir, "page.html")
+	if err := Write(sample(t), page, "", runSteps()...); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(page)
+	want, _ := os.ReadFile("testdata/page.html")
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the page differs, %v", err)
+	}
+	if err := Write(sample(t), "", filepath.Join(dir, "none", "junit.xml")); err == nil {
+		t.Error("a directory that does not exist is no error")
+	}
+}
