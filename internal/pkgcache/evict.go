@@ -3,20 +3,35 @@ package pkgcache
 import (
 	"errors"
 	"io/fs"
+	"math"
 	"os"
+	"syscall"
 )
+
+// spare is what the cache leaves free on its file system, for everybody else.
+const spare = 64 << 20
 
 // reserve promises n more bytes to a flight, dropping objects to make room. It
 // returns false when there cannot be room: the object is larger than the cache,
-// or everything else is being served.
+// everything else is being served, or the disk is full of other things.
 func (s *store) reserve(n int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.makeRoom(n) {
+	if !s.makeRoom(n) || s.free() < n+spare {
 		return false
 	}
 	s.reserved += n
 	return true
+}
+
+// freeBytes returns what the file system has left for this user. A file system
+// that does not say is taken to be empty: a write then tells.
+func (s *store) freeBytes() int64 {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(s.dir, &fs); err != nil {
+		return math.MaxInt64
+	}
+	return int64(min(fs.Bavail, math.MaxInt64/uint64(fs.Bsize))) * fs.Bsize
 }
 
 // release gives back a promise that was not used.

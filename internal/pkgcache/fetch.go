@@ -187,7 +187,7 @@ func (d *download) open() error {
 	if n := max(d.size, 0); d.c.store.reserve(n) {
 		d.reserved = n
 	} else {
-		return fmt.Errorf("%d bytes do not fit into the cache of %d", n, d.c.store.max)
+		return fmt.Errorf("there is no room for %d bytes", n)
 	}
 	file, err := os.CreateTemp(filepath.Join(d.c.store.dir, "tmp"), "fetch-")
 	if err != nil {
@@ -224,7 +224,7 @@ func (d *download) receive(body io.Reader) error {
 func (d *download) write(p []byte) error {
 	if over := d.f.written + int64(len(p)) - d.reserved; over > 0 {
 		if !d.c.store.reserve(over) {
-			return fmt.Errorf("the body outgrew the cache of %d bytes", d.c.store.max)
+			return errors.New("there is no room for more")
 		}
 		d.reserved += over
 	}

@@ -20,6 +20,7 @@ const stateHeader = "X-Updraft-Cache"
 
 // ServeHTTP answers a proxy request, or one for the cache's own pages.
 func (c *Cache) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	extend(w, clientStall) // that of the request before on the same connection may have passed
 	if r.Method == http.MethodConnect {
 		c.refuse(w, refuse(http.StatusMethodNotAllowed, "CONNECT is not served, as TLS cannot be cached: "+
 			"write the repository as http://HTTPS///%s/path in place of https://%s/path", r.URL.Hostname(), r.URL.Hostname()))
@@ -119,6 +120,7 @@ func (c *Cache) serveFlight(w http.ResponseWriter, r *http.Request, t target, ha
 	case <-r.Context().Done():
 		return
 	}
+	extend(w, clientStall) // the wait may have been long, and was not the client's fault
 	switch {
 	case f.err != nil || f.outcome == answered && troubled(f.status):
 		c.serveWithout(w, r, f, t, have)
@@ -180,7 +182,9 @@ func (c *Cache) serveAnswer(w http.ResponseWriter, f *flight) {
 func (c *Cache) serveStored(w http.ResponseWriter, r *http.Request, o *object, state string) {
 	c.count(func(s *Stats) { s.byState(state) })
 	header(w, o.meta.Header, state)
-	w.Header().Set("Age", strconv.Itoa(int(time.Since(o.meta.Fetched).Seconds())))
+	if state != "revalidated" {
+		w.Header().Set("Age", strconv.Itoa(int(time.Since(o.current()).Seconds())))
+	}
 	// The kernel sends the file; the deadline supposes 16 kB/s at least.
 	extend(w, clientStall+time.Duration(o.meta.Size/16000)*time.Second)
 	http.ServeContent(c.counted(w), r, "", modTime(o.meta.Header), o.File)

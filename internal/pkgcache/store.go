@@ -44,6 +44,7 @@ type store struct {
 	max  int64
 	log  *slog.Logger
 	lock *os.File
+	free func() int64 // bytes that the file system has left
 
 	mu       sync.Mutex
 	entries  map[string]*entry
@@ -65,6 +66,7 @@ func openStore(dir string, limit int64, log *slog.Logger) (*store, error) {
 		return nil, err
 	}
 	s := &store{dir: dir, max: limit, log: log, lock: lock, entries: map[string]*entry{}, recent: list.New()}
+	s.free = s.freeBytes
 	if err := s.load(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -227,6 +229,14 @@ func (o *object) Close() error {
 	o.e.pins--
 	o.s.mu.Unlock()
 	return o.File.Close()
+}
+
+// current returns when the upstream last said that this is the object.
+func (o *object) current() time.Time {
+	if o.checked.After(o.meta.Fetched) {
+		return o.checked
+	}
+	return o.meta.Fetched
 }
 
 // confirm notes that the upstream has just said that the object is current.

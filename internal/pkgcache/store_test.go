@@ -103,6 +103,15 @@ func TestAnObjectLargerThanTheCacheIsRelayed(t *testing.T) {
 	r.wantBody(r.get("/small.deb"), "hit", "small") // nothing was evicted in vain
 }
 
+func TestOnAFullDiskObjectsAreRelayed(t *testing.T) {
+	r := newRig(t, nil)
+	r.cache.store.free = func() int64 { return spare + 1000 }
+	r.up.put("/small.deb", file{content: "small"})
+	r.up.put("/a.deb", kib("a"))
+	r.wantBody(r.get("/a.deb"), "relayed", strings.Repeat("a", 1024))
+	r.wantBody(r.get("/small.deb"), "miss", "small")
+}
+
 func TestABodyThatOutgrowsTheCacheBreaksOff(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.MaxBytes = 1000 })
 	r.up.put("/a.deb", file{serve: func(w http.ResponseWriter, _ *http.Request) {
