@@ -29,8 +29,12 @@ func compare(got *vm, m machine.Machine) drift.Report {
 	b.Want("cpus", fmt.Sprint(got.Spec.CPUs), fmt.Sprint(m.CPUs))
 	b.Want("memory", fmt.Sprint(got.Spec.Memory), fmt.Sprint(m.Memory))
 	b.Want("nics", fmt.Sprint(got.Spec.NICs), fmt.Sprint(m.NICs))
-	b.Want("key", got.Spec.Access.PublicKey, m.Access.PublicKey)
-	return b.Report()
+	if m.Access.PublicKey != "" { // before the first run there is no key yet
+		b.Want("key", got.Spec.Access.PublicKey, m.Access.PublicKey)
+	}
+	r := b.Report()
+	r.Shut = !got.Running
+	return r
 }
 
 // EnsureMachine makes the machine and starts it, in the steps define, disk and boot.

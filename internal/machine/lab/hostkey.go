@@ -2,67 +2,29 @@ package lab
 
 import (
 	"bytes"
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
+	"github.com/updraft-cloud/updraft/internal/sshkey"
 	"golang.org/x/sys/unix"
 )
 
-const keyType = "ssh-ed25519"
-
-// newHostKey returns a private key as a file of OpenSSH (PROTOCOL.key in its
-// sources) and the public key as "ssh-ed25519 BASE64".
-func newHostKey(comment string) (private, public string, err error) {
-	pub, priv, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return "", "", err
-	}
-	var check [4]byte
-	if _, err := rand.Read(check[:]); err != nil {
-		return "", "", err
-	}
-	blob := slices.Concat(sshString([]byte(keyType)), sshString(pub))
-	secret := slices.Concat(check[:], check[:], blob, sshString(priv), sshString([]byte(comment)))
-	for pad := byte(1); len(secret)%8 != 0; pad++ {
-		secret = append(secret, pad)
-	}
-	none := sshString([]byte("none"))
-	one := binary.BigEndian.AppendUint32(nil, 1)
-	file := slices.Concat([]byte("openssh-key-v1\x00"), none, none, sshString(nil), one, sshString(blob), sshString(secret))
-	private = string(pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: file}))
-	return private, keyType + " " + base64.StdEncoding.EncodeToString(blob), nil
-}
-
-// sshString is a string of RFC 4251, section 5.
-func sshString(b []byte) []byte {
-	return append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...)
-}
-
 // ensureHostKey makes the machine's host key unless it has one, and returns the
-// public key. The public half is written last: without it both are made anew.
+// public key as known_hosts has it.
 func ensureHostKey(upper, host string) (string, error) {
-	path := filepath.Join(upper, "etc/ssh/ssh_host_ed25519_key")
-	if b, err := os.ReadFile(path + ".pub"); err == nil {
-		return keyOf(string(b))
+	dir := filepath.Join(upper, "etc/ssh")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
 	}
-	private, public, err := newHostKey("root@" + host)
+	line, err := sshkey.Ensure(filepath.Join(dir, "ssh_host_ed25519_key"), "root@"+host)
 	if err != nil {
 		return "", fmt.Errorf("make host key: %w", err)
 	}
-	if err := writeFile(path, private, 0o600); err != nil {
-		return "", err
-	}
-	return public, writeFile(path+".pub", public+" root@"+host+"\n", 0o644)
+	return keyOf(line)
 }
 
 // keyOf returns type and key of a public key line, without its comment.

@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/machine"
@@ -62,12 +64,18 @@ func (p *Provider) ObserveMachine(_ context.Context, m machine.Machine) (drift.R
 	b.Want("cpus", fmt.Sprint(old.CPUs), fmt.Sprint(m.CPUs))
 	b.Want("memory", strconv.FormatInt(old.Memory, 10), strconv.FormatInt(m.Memory, 10))
 	b.Want("access.user", old.Access.User, m.Access.User)
-	b.Want("access.key", old.Access.PublicKey, m.Access.PublicKey)
+	if m.Access.PublicKey != "" { // before the first run there is no key yet
+		b.Want("access.key", old.Access.PublicKey, m.Access.PublicKey)
+	}
 	b.Want("access.known_hosts", old.Access.KnownHosts, m.Access.KnownHosts)
 	if err := observeNICs(&b, m); err != nil {
 		return drift.Report{}, fmt.Errorf("cannot observe machine %s: %w", m.Name, err)
 	}
-	return b.Report(), nil
+	r := b.Report()
+	r.Shut = slices.ContainsFunc(r.Changes, func(c drift.Change) bool {
+		return c.Attr == "running" || strings.HasPrefix(c.Attr, "nic")
+	})
+	return r, nil
 }
 
 // EnsureMachine makes, mends and starts the machine. A machine of another image
