@@ -17,7 +17,7 @@ const spare = 64 << 20
 func (s *store) reserve(n int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.makeRoom(n) || s.free() < n+spare {
+	if !s.makeRoom(n) {
 		return false
 	}
 	s.reserved += n
@@ -42,9 +42,10 @@ func (s *store) release(n int64) {
 }
 
 // makeRoom drops the least recently used objects that nobody reads until n more
-// bytes fit. It drops nothing when that cannot succeed.
+// bytes fit, into the cache and onto the disk. It drops nothing when that cannot
+// succeed.
 func (s *store) makeRoom(n int64) bool {
-	over := s.used + s.reserved + n - s.max
+	over := max(s.used+s.reserved+n-s.max, n+spare-s.free())
 	if over <= 0 {
 		return true
 	}

@@ -110,6 +110,12 @@ func TestOnAFullDiskObjectsAreRelayed(t *testing.T) {
 	r.up.put("/a.deb", kib("a"))
 	r.wantBody(r.get("/a.deb"), "relayed", strings.Repeat("a", 1024))
 	r.wantBody(r.get("/small.deb"), "miss", "small")
+	r.settle()
+	r.cache.store.free = func() int64 { return spare + 1020 } // the small one makes up for the rest
+	r.wantBody(r.get("/a.deb"), "miss", strings.Repeat("a", 1024))
+	if s := r.cache.Stats(); s.Evicted != 1 {
+		t.Errorf("stats: %+v", s)
+	}
 }
 
 func TestABodyThatOutgrowsTheCacheBreaksOff(t *testing.T) {
