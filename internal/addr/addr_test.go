@@ -59,7 +59,7 @@ func TestParseRange(t *testing.T) {
 		{"192.0.2.1-", `"" is not an IP address`},
 		{"fe80::1%eth0", `"fe80::1%eth0" is not an IP address`},
 	} {
-		got := ""
+		var got string
 		if r, err := ParseRange(tc.in); err != nil {
 			got = err.Error()
 		} else {

@@ -12,16 +12,16 @@ import (
 // field decodes the value of a struct's field and holds it against its tags.
 func (d *decoder) field(n *node, f Field, v reflect.Value, path string) {
 	d.decode(n, v, path)
-	switch {
-	case n.kind == textKind || n.kind == numberKind || n.kind == boolKind:
+	switch n.kind {
+	case textKind, numberKind, boolKind:
 		d.checkScalar(n, f, path)
-	case n.kind == listKind:
+	case listKind:
 		for i, item := range n.items {
 			if item.kind == textKind || item.kind == numberKind {
 				d.checkScalar(item, f, join(path, strconv.Itoa(i)))
 			}
 		}
-	case n.kind == mapKind:
+	case mapKind:
 		d.checkKeys(n, f, path)
 	}
 }

@@ -100,7 +100,4 @@ func (e *expander) provider() {
 	}
 }
 
-func (a accessFile) value() Access {
-	return Access{User: a.User, Port: a.Port, Identity: a.Identity, Agent: a.Agent, KnownHosts: a.KnownHosts,
-		Jump: a.Jump, SudoPasswordFile: a.SudoPasswordFile}
-}
+func (a accessFile) value() Access { return Access(a) }
