@@ -147,15 +147,19 @@ func ticks(d time.Duration, n int) []time.Duration {
 // tickStep returns the smallest round duration of at least d.
 func tickStep(d time.Duration) time.Duration {
 	for unit := time.Microsecond; unit < 10*time.Second; unit *= 10 {
-		for _, m := range []time.Duration{1, 2, 5} {
-			if m*unit >= d {
-				return m * unit
+		for _, step := range []time.Duration{unit, 2 * unit, 5 * unit} {
+			if step >= d {
+				return step
 			}
 		}
 	}
-	for _, s := range []time.Duration{10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 4 * 3600, 12 * 3600} {
-		if s*time.Second >= d {
-			return s * time.Second
+	for _, step := range []time.Duration{
+		10 * time.Second, 15 * time.Second, 30 * time.Second,
+		time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute,
+		time.Hour, 2 * time.Hour, 4 * time.Hour, 12 * time.Hour,
+	} {
+		if step >= d {
+			return step
 		}
 	}
 	return max(d.Round(24*time.Hour), 24*time.Hour)

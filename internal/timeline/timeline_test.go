@@ -3,6 +3,7 @@ package timeline
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -176,7 +177,7 @@ func wellFormed(t *testing.T, doc []byte) {
 	d := xml.NewDecoder(bytes.NewReader(doc))
 	for {
 		_, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return
 		}
 		if err != nil {

@@ -75,11 +75,11 @@ type client struct {
 
 // clientSpec is what tells one client from another.
 type clientSpec struct {
-	url       *url.URL
-	endpoint  Endpoint
-	tls       TLS
-	follow    bool
-	keepAlive bool
+	url      *url.URL
+	endpoint Endpoint
+	tls      TLS
+	follow   bool
+	keep     int // connections kept for further requests, and opened at most; 0: one for each request
 }
 
 func newClient(v Vantage, s clientSpec) (*client, error) {
@@ -95,13 +95,11 @@ func newClient(v Vantage, s clientSpec) (*client, error) {
 			}
 			return v.Dial(ctx, network, addr)
 		},
-		TLSClientConfig:       conf,
-		TLSHandshakeTimeout:   DefaultTimeout,
-		DisableKeepAlives:     !s.keepAlive,
-		DisableCompression:    true,
-		MaxIdleConnsPerHost:   maxConcurrency,
-		ForceAttemptHTTP2:     false,
-		ResponseHeaderTimeout: 0, // the context bounds the whole
+		TLSClientConfig:     conf,
+		DisableKeepAlives:   s.keep == 0,
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: s.keep,
+		MaxConnsPerHost:     s.keep,
 	}
 	c := &client{transport: t, Client: http.Client{Transport: t}}
 	if !s.follow {

@@ -5,6 +5,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -108,7 +110,9 @@ func TestHTTP(t *testing.T) {
 		fmt.Fprintf(w, "host %s token %s", r.Host, r.Header.Get("X-Token"))
 	})
 	mux.Handle("/moved", http.RedirectHandler("/", http.StatusFound))
-	mux.HandleFunc("/broken", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "out of order", 503) })
+	mux.HandleFunc("/broken", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "out of order", http.StatusServiceUnavailable)
+	})
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
 	tests := []struct {
@@ -154,8 +158,9 @@ func TestHTTPDialsTheEndpointAndKeepsTheNameInTheURL(t *testing.T) {
 }
 
 func TestHTTPJudgesCertificates(t *testing.T) {
-	srv := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	srv.Config.ErrorLog = nil
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of clients that refuse its certificate
+	srv.StartTLS()
 	defer srv.Close()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	block := &pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}

@@ -57,7 +57,7 @@ func (l *Local) Ping(ctx context.Context, addr string) (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrVantage, err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // closeOnDone may have been first
 	stop := closeOnDone(ctx, conn)
 	defer stop()
 

@@ -236,7 +236,11 @@ func (c *Spread) Run(ctx context.Context, v Vantage) (any, error) {
 
 // count sends the requests from Concurrency clients.
 func (c *Spread) count(ctx context.Context, v Vantage, u *url.URL, identify func(response) (string, error)) (*tally, error) {
-	cl, err := newClient(v, clientSpec{url: u, endpoint: c.endpoint, tls: c.TLS, keepAlive: c.KeepAlive})
+	spec := clientSpec{url: u, endpoint: c.endpoint, tls: c.TLS}
+	if c.KeepAlive {
+		spec.keep = c.Concurrency
+	}
+	cl, err := newClient(v, spec)
 	if err != nil {
 		return nil, err
 	}
