@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/ui"
+)
+
+func (a *app) applyCommand() *cobra.Command {
+	var only []string
+	cmd := &cobra.Command{
+		Use:   "apply [PLAN]",
+		Short: "Make the world as the cloud file says, without checks and hand-off",
+		Long: `apply does what plan shows. Given a file written by plan -o, it does exactly
+what that plan says, or refuses and says what has moved since.
+` + exitHelp,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			saved, err := a.openSaved(args)
+			if err != nil {
+				return err
+			}
+			s, err := a.load()
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			opts, err := s.only(only)
+			if err != nil {
+				return err
+			}
+			var confirm func(*engine.Engine, *engine.Plan) error
+			if saved != nil {
+				confirm = func(e *engine.Engine, p *engine.Plan) error {
+					return saved.Same(s.cloud.Digest, e.Digest(), p)
+				}
+			}
+			_, err = s.converge(cmd.Context(), "updraft apply", opts, confirm)
+			return err
+		},
+	}
+	addOnly(cmd, &only)
+	return cmd
+}
+
+// openSaved reads the plan named on the command line, and takes the cloud file
+// and variables from it.
+func (a *app) openSaved(args []string) (*engine.Saved, error) {
+	if len(args) == 0 {
+		return nil, nil //nolint:nilnil // no plan was named
+	}
+	f, err := os.Open(args[0])
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	saved, err := engine.ReadSaved(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", args[0], err)
+	}
+	a.file, a.set = saved.File, saved.Set
+	return saved, nil
+}
+
+// converge checks what the computer lacks, locks, plans and applies, and says
+// how it ended.
+func (s *session) converge(ctx context.Context, command string, opts engine.Options, confirm func(*engine.Engine, *engine.Plan) error) (engine.Result, error) {
+	if err := s.precheck(ctx); err != nil {
+		return engine.Result{}, err
+	}
+	unlock, err := s.lock(ctx, command)
+	if err != nil {
+		return engine.Result{}, err
+	}
+	defer unlock()
+	r, err := s.begin()
+	if err != nil {
+		return engine.Result{}, err
+	}
+	ctx, stop, done := interruptible(ctx, s.a.err)
+	defer done()
+	res, err := r.apply(ctx, stop, opts, confirm)
+	if err != nil {
+		return res, err
+	}
+	return res, s.a.concluded(res, command+" -f "+s.a.file)
+}
+
+// concluded shows how a run ended and turns it into an error.
+func (a *app) concluded(res engine.Result, again string) error {
+	if a.json {
+		if err := a.printJSON(map[string]any{"result": res}); err != nil {
+			return err
+		}
+	} else {
+		ui.Summary(a.err, res, again)
+	}
+	switch {
+	case len(res.Failed) > 0:
+		return &exitError{code: exitError}
+	case res.Stopped:
+		return &exitError{code: exitInterrupted}
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/spec"
+)
+
+func (a *app) destroyCommand() *cobra.Command {
+	var yes bool
+	var name string
+	cmd := &cobra.Command{
+		Use:   "destroy",
+		Short: "Take away all that updraft made, and nothing else",
+		Long: `destroy removes what updraft has made for the cloud: resources on hosts that
+stay, machines, networks, the package cache, and what updraft knows of them. It
+works from any half-made state, and a second run finds nothing to do.
+
+With --cloud NAME it needs no cloud file.
+` + exitHelp,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.loadForDestroy(name)
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			if !yes {
+				if err := a.confirm(fmt.Sprintf("Destroy cloud %s? Type its name: ", s.cloud.Name), s.cloud.Name); err != nil {
+					return err
+				}
+			}
+			return s.destroy(cmd.Context())
+		},
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	cmd.Flags().StringVar(&name, "cloud", "", "the cloud's name, when its file is gone")
+	return cmd
+}
+
+// loadForDestroy opens a session from the cloud file or, given a name, without
+// one: the state knows what is to be removed.
+func (a *app) loadForDestroy(name string) (*session, error) {
+	if name != "" {
+		if strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".") {
+			return nil, fmt.Errorf("%q is not the name of a cloud", name)
+		}
+		return a.open(&spec.Cloud{Name: name})
+	}
+	cloud, diags := spec.Load(a.file, spec.Options{Set: a.set})
+	if cloud == nil || diags.HasErrors() {
+		return nil, diags
+	}
+	return a.open(cloud)
+}
+
+// confirm asks on a terminal; without one it refuses.
+func (a *app) confirm(question, want string) error {
+	if f, ok := a.in.(*os.File); ok {
+		if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+			return errors.New("this needs a person to agree; say --yes to go without")
+		}
+	}
+	fmt.Fprint(a.err, question)
+	line, err := bufio.NewReader(a.in).ReadString('\n')
+	if err != nil || strings.TrimSpace(line) != want {
+		return errors.New("nothing was done")
+	}
+	return nil
+}
+
+// destroy removes what is recorded, then whatever the provider still finds of
+// the cloud, then the state.
+func (s *session) destroy(ctx context.Context) error {
+	unlock, err := s.lock(ctx, "updraft destroy")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := s.begin()
+	if err != nil {
+		return err
+	}
+	ctx, stop, done := interruptible(ctx, s.a.err)
+	defer done()
+	empty, err := engine.NewGraph(nil, nil)
+	if err != nil {
+		return err
+	}
+	e := engine.New(empty, s.store, s.executor(), r.sink, engine.Options{})
+	p, err := e.DestroyPlan(ctx)
+	if err != nil {
+		return err
+	}
+	res, err := r.carryOut(ctx, e, p, stop)
+	if err != nil {
+		return err
+	}
+	if res.Stopped {
+		return s.a.concluded(res, "updraft destroy")
+	}
+	return s.sweep(ctx, res)
+}
+
+// sweep removes what no record tells of (a machine that was being made when
+// updraft was killed) and, when nothing is left, the state itself.
+func (s *session) sweep(ctx context.Context, res engine.Result) error {
+	log := func(format string, args ...any) {
+		if s.a.verbose {
+			fmt.Fprintf(s.a.err, format+"\n", args...)
+		}
+	}
+	if err := s.provider.RemoveAll(ctx, s.cloud.Name, log); err != nil {
+		return fmt.Errorf("cannot remove all of %s: %w; run destroy again", s.cloud.Name, err)
+	}
+	if len(res.Failed) > 0 {
+		return s.a.concluded(res, "updraft destroy")
+	}
+	if err := s.store.Remove(ctx); err != nil {
+		return fmt.Errorf("cannot remove the state: %w", err)
+	}
+	if s.a.json {
+		return s.a.printJSON(map[string]any{"result": res})
+	}
+	fmt.Fprintf(s.a.err, "%s is gone: %d removed.\n", s.cloud.Name, res.Removed)
+	return nil
+}

@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/updraft-cloud/updraft/internal/transport"
+)
+
+func (a *app) logsCommand() *cobra.Command {
+	var lines int
+	var unit, since string
+	cmd := &cobra.Command{
+		Use:   "logs [SELECTOR]",
+		Short: "Show the hosts' journals",
+		Long: `logs shows the newest journal entries of every host that the selector stands
+for (a host, a group, a role, or all), each line with its host's name.
+` + exitHelp,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.load()
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			selector := "all"
+			if len(args) > 0 {
+				selector = args[0]
+			}
+			hosts := s.cloud.Select(selector)
+			if len(hosts) == 0 {
+				return fmt.Errorf("there is no host, group or role %q in %s", selector, s.cloud.Name)
+			}
+			words := []string{"journalctl", "--no-pager", "-o", "short-iso", "-n", strconv.Itoa(lines)}
+			if unit != "" {
+				words = append(words, "--unit="+unit)
+			}
+			if since != "" {
+				words = append(words, "--since="+since)
+			}
+			return s.exec(cmd.Context(), hosts, transport.Quote(words...), 32)
+		},
+	}
+	cmd.Flags().IntVarP(&lines, "lines", "n", 50, "how many entries of each host")
+	cmd.Flags().StringVarP(&unit, "unit", "u", "", "of this systemd unit only")
+	cmd.Flags().StringVar(&since, "since", "", "since this time, as journalctl understands it")
+	return cmd
+}

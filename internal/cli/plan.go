@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/ui"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	var output string
+	var diff bool
+	var only []string
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "Show what up would do, and change nothing",
+		Long: `plan compares the cloud file with the world and shows what would be done. It
+changes nothing, and two runs print the same bytes as long as nothing moves.
+` + exitHelp,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.load()
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			opts, err := s.only(only)
+			if err != nil {
+				return err
+			}
+			e := s.engine(nil, opts)
+			p, err := e.Plan(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := a.showPlan(s, e, p, output, diff); err != nil {
+				return err
+			}
+			if len(p.Blind) > 0 {
+				return &exitError{code: exitError}
+			}
+			if !p.Empty() {
+				return &exitError{code: exitChanges}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&output, "out", "o", "", "also save the plan to `FILE`, for apply")
+	cmd.Flags().BoolVar(&diff, "diff", false, "show the lines that change in text files")
+	addOnly(cmd, &only)
+	return cmd
+}
+
+func (a *app) showPlan(s *session, e *engine.Engine, p *engine.Plan, output string, diff bool) error {
+	if output != "" {
+		if err := savePlan(a, s, e, p, output); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return a.printJSON(p)
+	}
+	return ui.Plan(a.out, s.cloud.Name, p, ui.PlanOptions{Color: a.color(), Diff: diff})
+}
+
+func savePlan(a *app, s *session, e *engine.Engine, p *engine.Plan, output string) error {
+	var b bytes.Buffer
+	saved := engine.Saved{
+		Cloud: s.cloud.Name, File: a.file, Set: a.set, Inputs: s.cloud.Digest, Graph: e.Digest(), Plan: p,
+	}
+	if err := saved.Save(&b); err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(output, b.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("cannot save the plan: %w", err)
+	}
+	return nil
+}
+
+// color reports whether stdout is a terminal that wants colours.
+func (a *app) color() bool {
+	f, ok := a.out.(*os.File)
+	if !ok || a.noColor {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func addOnly(cmd *cobra.Command, only *[]string) {
+	cmd.Flags().StringArrayVar(only, "only", nil,
+		"work on a part only: `SELECTOR` is a host, a group, a role, or a resource such as web1/unit:nginx (repeatable; what it needs comes along, nothing is removed)")
+}
+
+// only narrows the session's graph down to what the selectors stand for.
+func (s *session) only(selectors []string) (engine.Options, error) {
+	if len(selectors) == 0 {
+		return engine.Options{}, nil
+	}
+	hosts, ids := map[string]bool{}, map[string]bool{}
+	for _, sel := range selectors {
+		for _, h := range s.cloud.Select(sel) {
+			hosts[h.Name] = true
+		}
+		if s.out.Graph.Node(sel) != nil {
+			ids[sel] = true
+		} else if len(s.cloud.Select(sel)) == 0 {
+			return engine.Options{}, fmt.Errorf("--only %s: there is no such host, group, role or resource", sel)
+		}
+	}
+	g, err := s.out.Graph.Only(func(n *engine.Node) bool { return ids[n.ID] || hosts[n.Scope] })
+	if err != nil {
+		return engine.Options{}, err
+	}
+	s.out.Graph = g
+	return engine.Options{Partial: true}, nil
+}

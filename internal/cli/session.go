@@ -1,0 +1,235 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/updraft-cloud/updraft/internal/catalogue"
+	"github.com/updraft-cloud/updraft/internal/compile"
+	"github.com/updraft-cloud/updraft/internal/diag"
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/engine/statedir"
+	"github.com/updraft-cloud/updraft/internal/fleet"
+	"github.com/updraft-cloud/updraft/internal/machine"
+	"github.com/updraft-cloud/updraft/internal/machine/lab"
+	"github.com/updraft-cloud/updraft/internal/machine/static"
+	"github.com/updraft-cloud/updraft/internal/provision"
+	"github.com/updraft-cloud/updraft/internal/resource/all"
+	"github.com/updraft-cloud/updraft/internal/spec"
+	"github.com/updraft-cloud/updraft/internal/sshkey"
+	"github.com/updraft-cloud/updraft/internal/transport"
+	"github.com/updraft-cloud/updraft/internal/transport/ssh"
+)
+
+// session is everything that a command needs to work on one cloud. This is the
+// one place where the parts of updraft are put together.
+type session struct {
+	a        *app
+	dir      string // of the cloud's state
+	cloud    *spec.Cloud
+	out      *compile.Output
+	provider machine.Provider
+	store    engine.Store
+	fleet    *fleet.Fleet
+	records  map[string]engine.Record
+}
+
+// load reads and compiles the cloud file. Warnings are shown; errors are
+// returned, all at once.
+func (a *app) load() (*session, error) {
+	cloud, diags := spec.Load(a.file, spec.Options{Set: a.set})
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	s, err := a.open(cloud)
+	if err != nil {
+		return nil, err
+	}
+	out, more := compile.Compile(compile.Input{
+		Cloud: cloud, Sets: catalogue.Sets(), Kinds: all.Registry(), Provider: s.provider,
+		Access: s.access, Cache: s.cache(), Body: fleet.Body,
+	})
+	diags = append(diags, more...)
+	diags.Sort()
+	if err := diags.Err(); err != nil {
+		return nil, err
+	}
+	for _, d := range diags {
+		fmt.Fprintln(a.err, d)
+	}
+	s.out = out
+	return s, nil
+}
+
+// open puts together what works on the cloud's machines and state.
+func (a *app) open(cloud *spec.Cloud) (*session, error) {
+	s := &session{a: a, cloud: cloud, dir: a.cloudDir(cloud.Name), records: map[string]engine.Record{}}
+	var err error
+	if s.provider, err = a.provider(cloud); err != nil {
+		return nil, err
+	}
+	s.store = statedir.Open(s.dir)
+	if s.records, err = s.store.Records(context.Background()); err != nil {
+		return nil, err
+	}
+	s.fleet = fleet.New(fleet.Options{
+		Target: s.target, Dialer: ssh.New(), Start: startAgent, Registry: all.Registry(),
+	})
+	return s, nil
+}
+
+func (s *session) close() {
+	if s.fleet != nil {
+		s.fleet.Close()
+	}
+}
+
+func (a *app) cloudDir(name string) string { return filepath.Join(a.stateDir, "clouds", name) }
+
+func (a *app) provider(cloud *spec.Cloud) (machine.Provider, error) {
+	switch cloud.Provider.Name {
+	case "lab", "":
+		return a.lab(), nil
+	case "static":
+		return static.New(), nil
+	}
+	return nil, fmt.Errorf("there is no provider %q; known are lab, static", cloud.Provider.Name)
+}
+
+func (a *app) lab() *lab.Provider {
+	return lab.New(lab.Options{Owner: a.stateDir})
+}
+
+// access returns how updraft logs in to a host: as the cloud file says, else by
+// a key of the cloud's own.
+func (s *session) access(h *spec.Host) machine.Access {
+	acc := machine.Access{
+		User: h.Access.User, Port: h.Access.Port, Address: h.Address, Identity: h.Access.Identity,
+		KnownHosts: h.Access.KnownHosts, Jump: h.Access.Jump,
+	}
+	if acc.User == "" {
+		acc.User = "root"
+	}
+	if acc.Port == 0 {
+		acc.Port = 22
+	}
+	if acc.KnownHosts == "" {
+		acc.KnownHosts = filepath.Join(s.dir, "known_hosts")
+	}
+	if acc.Identity == "" && !h.Access.Agent {
+		acc.Identity = s.identity()
+	}
+	return acc
+}
+
+func (s *session) identity() string { return filepath.Join(s.dir, "id_ed25519") }
+
+// target says how to reach a host of the cloud, or one that only the state
+// remembers because it left the file.
+func (s *session) target(name string) (transport.Target, error) {
+	m, ok := machine.Machine{}, false
+	if s.out != nil {
+		m, ok = s.out.Machines[name]
+	}
+	if !ok {
+		r, known := s.records[provision.KindMachine+":"+name]
+		if !known {
+			return transport.Target{}, fmt.Errorf("there is no host %q in %s", name, s.cloud.Name)
+		}
+		var err error
+		if m, err = provision.MachineOf(r); err != nil {
+			return transport.Target{}, err
+		}
+	}
+	t, err := s.provider.Target(context.Background(), m)
+	if err != nil {
+		return t, err
+	}
+	if h := s.cloud.Host(name); h != nil {
+		t.Agent = h.Access.Agent
+		t.SudoPassword = sudoPassword(h.Access.SudoPasswordFile)
+	}
+	return t, nil
+}
+
+func sudoPassword(file string) func() (string, error) {
+	if file == "" {
+		return nil
+	}
+	return func() (string, error) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("cannot read the sudo password: %w", err)
+		}
+		return strings.TrimRight(string(data), "\r\n"), nil
+	}
+}
+
+// lock makes this process the only writer and sees to the cloud's key.
+func (s *session) lock(ctx context.Context, command string) (func() error, error) {
+	h := engine.Holder{PID: os.Getpid(), Command: command, Since: time.Now()}
+	if u, err := user.Current(); err == nil {
+		h.User = u.Username
+	}
+	h.Host, _ = os.Hostname() // for people only
+	unlock, err := s.store.Lock(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	// Another updraft may have written between reading and locking.
+	if s.records, err = s.store.Records(ctx); err == nil {
+		err = s.ensureKey()
+	}
+	if err != nil {
+		return nil, errors.Join(err, unlock())
+	}
+	return unlock, nil
+}
+
+// ensureKey makes the cloud's own key pair, once.
+func (s *session) ensureKey() error {
+	_, err := sshkey.Ensure(s.identity(), "updraft-"+s.cloud.Name)
+	return err
+}
+
+// engine returns an engine over the cloud's graph.
+func (s *session) engine(sink engine.Sink, opts engine.Options) *engine.Engine {
+	return engine.New(s.out.Graph, s.store, s.executor(), sink, opts)
+}
+
+func (s *session) executor() engine.Executor {
+	return engine.Mux{
+		Deployer: &provision.Executor{
+			Provider: s.provider, Cloud: s.cloud.Name, RemoveService: s.removeCache,
+			Ensured: s.fleet.Expect, Removing: s.fleet.Forget,
+		},
+		Hosts: s.fleet,
+	}
+}
+
+// precheck says what is missing on this computer, all at once.
+func (s *session) precheck(ctx context.Context) error {
+	list := s.provider.Check(ctx, s.out.Topology)
+	for _, d := range list {
+		if d.Severity == diag.Warning {
+			fmt.Fprintln(s.a.err, d)
+		}
+	}
+	return list.Err()
+}
+
+// dial connects from the deployer's place in the cloud's networks.
+func (s *session) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if v, ok := s.provider.(machine.Vantage); ok {
+		return v.DialContext(ctx, s.cloud.Name, network, addr)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, network, addr)
+}

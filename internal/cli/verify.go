@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+
+	"github.com/spf13/cobra"
+
+	"github.com/updraft-cloud/updraft/internal/compile"
+	"github.com/updraft-cloud/updraft/internal/machine/lab"
+	"github.com/updraft-cloud/updraft/internal/netns"
+	"github.com/updraft-cloud/updraft/internal/verify"
+	"github.com/updraft-cloud/updraft/internal/verify/report"
+)
+
+// reportFlags choose further forms of the report.
+type reportFlags struct{ html, junit string }
+
+func (f *reportFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.html, "html", "", "also write the report as one page to `FILE`")
+	cmd.Flags().StringVar(&f.junit, "junit", "", "also write the report as JUnit XML to `FILE`")
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	var reports reportFlags
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Prove by test that the cloud does what it is for",
+		Long: `verify runs the checks of the cloud file, each from its vantage point, and
+reports: a table on stdout (or JSON), a page with plots, JUnit XML.
+` + exitHelp,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.load()
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			return s.verify(cmd.Context(), reports)
+		},
+	}
+	reports.add(cmd)
+	return cmd
+}
+
+// verify runs all checks and reports. The error's status says if one did not pass.
+func (s *session) verify(ctx context.Context, f reportFlags) error {
+	rep := (&verify.Runner{}).Run(ctx, s.cloud.Name, s.jobs())
+	if err := s.report(rep, f); err != nil {
+		return err
+	}
+	switch {
+	case rep.Interrupted:
+		return &exitError{code: exitInterrupted}
+	case !rep.OK():
+		return &exitError{code: exitChecks}
+	}
+	return nil
+}
+
+// jobs makes a job of each check for each vantage point.
+func (s *session) jobs() []verify.Job {
+	deployer := s.deployer()
+	var jobs []verify.Job
+	for _, c := range s.out.Checks {
+		if len(c.From) == 0 {
+			jobs = append(jobs, job(c, deployer))
+		}
+		for _, host := range c.From {
+			jobs = append(jobs, job(c, verify.FromHost(s.fleet, host)))
+		}
+	}
+	return jobs
+}
+
+func job(c compile.Check, v verify.Vantage) verify.Job {
+	return verify.Job{Name: c.Name, Check: c.Run, Vantage: v, Timeout: c.Timeout}
+}
+
+// deployer is the deploy host as a vantage point, inside the lab where there is one.
+func (s *session) deployer() *verify.Local {
+	if _, ok := s.provider.(*lab.Provider); !ok {
+		return &verify.Local{}
+	}
+	return &verify.Local{
+		DialContext: s.dial,
+		ListenICMP: func(ctx context.Context, v6 bool) (conn net.PacketConn, err error) {
+			ns, err := netns.Open(lab.Namespace(s.cloud.Name))
+			if err != nil {
+				return nil, err
+			}
+			defer ns.Close()
+			err = ns.Do(func() error {
+				conn, err = verify.ListenICMP(ctx, v6)
+				return err
+			})
+			return conn, err
+		},
+	}
+}
+
+// report writes the table or JSON, and the files that were asked for.
+func (s *session) report(rep verify.Report, f reportFlags) error {
+	err := errors.Join(
+		writeIf(f.html, func(w io.Writer) error {
+			steps, _ := lastRun(s.dir, 0) // the page is good without the run, too
+			return report.HTML(w, rep, steps)
+		}),
+		writeIf(f.junit, func(w io.Writer) error { return report.JUnit(w, rep) }))
+	if err != nil {
+		return err
+	}
+	if s.a.json {
+		return report.JSON(s.a.out, rep)
+	}
+	return report.Table(s.a.out, rep, s.a.color())
+}
