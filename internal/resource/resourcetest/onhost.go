@@ -1,0 +1,69 @@
+package resourcetest
+
+import (
+	"testing"
+
+	"github.com/updraft-cloud/updraft/internal/drift"
+	"github.com/updraft-cloud/updraft/internal/resource"
+)
+
+// OnHost runs a case on any host, which it leaves changed by the case's Given:
+// observe, apply, in sync, each drift told and mended, removed twice.
+func OnHost(t *testing.T, h resource.Host, c Case) {
+	t.Helper()
+	if c.Real.Skip != "" {
+		t.Skip(c.Real.Skip)
+	}
+	ctx := t.Context()
+	if c.Given != nil {
+		if err := c.Given(ctx, h); err != nil {
+			t.Fatalf("given: %v", err)
+		}
+	}
+	first := observeOn(t, h, c.Resource)
+	if first.Agrees() {
+		t.Errorf("in sync before it was applied")
+	}
+	applyOn(t, h, c.Resource)
+	for _, d := range c.Drifts {
+		if err := d.Do(ctx, h); err != nil {
+			t.Fatalf("drift %s: %v", d.Name, err)
+		}
+		t.Run(d.Name, func(t *testing.T) {
+			checkReport(t, observeOn(t, h, c.Resource), d.Attrs)
+			applyOn(t, h, c.Resource)
+		})
+	}
+	for range 2 {
+		if err := resource.Removal(c.Resource).Remove(ctx, h, first.Status == drift.Absent); err != nil {
+			t.Fatalf("remove: %v", err)
+		}
+	}
+	h.Forget()
+	if after := observeOn(t, h, c.Resource); !c.Stays && after.Status != first.Status {
+		t.Errorf("after removing it is %s %+v, before it was %s", after.Status, after.Changes, first.Status)
+	}
+}
+
+func observeOn(t *testing.T, h resource.Host, r resource.Resource) drift.Report {
+	t.Helper()
+	rep, err := r.Observe(t.Context(), h)
+	if err != nil {
+		t.Fatalf("observe: %v", err)
+	}
+	return rep
+}
+
+func applyOn(t *testing.T, h resource.Host, r resource.Resource) {
+	t.Helper()
+	rep := observeOn(t, h, r)
+	if rep.Agrees() {
+		return
+	}
+	if err := r.Apply(t.Context(), h, rep, resource.Cause{}); err != nil {
+		t.Fatalf("apply: %v", err)
+	}
+	if rep := observeOn(t, h, r); !rep.Agrees() {
+		t.Fatalf("after apply: %s %+v", rep.Status, rep.Changes)
+	}
+}
