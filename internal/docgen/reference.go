@@ -65,7 +65,7 @@ func (r *reference) row(path string, f spec.Field, sample reflect.Value) {
 	case f.Required:
 		def = "*required*"
 	case def != "":
-		def = "`" + def + "`"
+		def = "`" + strings.ReplaceAll(def, "\n", `\n`) + "`"
 	}
 	below := f.Name
 	if path != "" {

@@ -33,7 +33,7 @@ func (d *decoder) checkKeys(n *node, f Field, path string) {
 		if ok && !format.ok(e.key) {
 			d.errorf(&node{pos: e.pos}, at, "", "%s: %q is not %s", path, shorten(e.key), format.What)
 		}
-		if e.val.kind == textKind && f.Format != "" && f.Type.Kind() == reflect.Map {
+		if (e.val.kind == textKind || e.val.kind == numberKind) && f.Type.Kind() == reflect.Map {
 			d.checkScalar(e.val, f, at)
 		}
 	}

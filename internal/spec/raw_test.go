@@ -21,7 +21,7 @@ type body struct {
 	Small   uint8             `json:"small"`
 	Share   float64           `json:"share"`
 	List    []string          `json:"list"`
-	Map     map[string]int    `json:"map"`
+	Map     map[string]int    `json:"map" keys:"label" min:"0" max:"9"`
 	Inner   inner             `json:"inner"`
 	Inners  []inner           `json:"inners"`
 	Pointer *int              `json:"pointer"`
@@ -101,7 +101,7 @@ count: 12
 small: 256
 share: x
 list: a
-map: {a: b}
+map: {a: b, c: 10, D: 1}
 inner: {namme: x}
 inners: [{}, 5]
 pointer: 1.5
@@ -125,6 +125,8 @@ x.yaml:5:8: error: P.small: 256 is out of range
 x.yaml:6:8: error: P.share: expected a number, got "x"
 x.yaml:7:7: error: P.list: expected a list, got "a" (write [a])
 x.yaml:8:10: error: P.map.a: expected a whole number, got "b"
+x.yaml:8:16: error: P.map.c: 10 is above 9, the most allowed
+x.yaml:8:20: error: P.map: "D" is not a name: up to 63 lower-case letters, digits and -, with a letter first and no - last (RFC 1123)
 x.yaml:9:8: error: P.inner.name is missing
 x.yaml:9:9: error: unknown key "namme" in P.inner (did you mean "name"?)
 x.yaml:10:10: error: P.inners.0.name is missing
