@@ -227,3 +227,27 @@ func TestStatuses(t *testing.T) {
 		}
 	}
 }
+
+func TestExamplesAreValidInACloudFile(t *testing.T) {
+	const head = "version: 1\ncloud: web\nnetworks:\n  mgmt: {cidr: 10.88.0.0/24}\ngroups:\n  web: {count: 3}\n  edge: {count: 1}\nverify:\n  - "
+	for _, k := range Kinds() {
+		text := head + k.Name + ":\n      " + strings.ReplaceAll(strings.TrimSpace(k.Example), "\n", "\n      ") + "\n"
+		cloud, faults := spec.Parse("cloud.yaml", []byte(text), spec.Options{})
+		if err := faults.Err(); err != nil {
+			t.Errorf("%s: %v\n%s", k.Name, err, text)
+			continue
+		}
+		c := k.New()
+		cloud.Checks[0].Body.Decode(c, k.Name, &faults)
+		lookup := func(name, _ string) []Endpoint {
+			var out []Endpoint
+			for _, h := range cloud.Select(name) {
+				out = append(out, Endpoint{h.Name, h.NICs[0].Address.Addr().String()})
+			}
+			return out
+		}
+		if err := errors.Join(faults.Err(), c.Validate(), c.Resolve(lookup)); err != nil {
+			t.Errorf("%s: %v\n%s", k.Name, err, text)
+		}
+	}
+}
