@@ -51,6 +51,10 @@ type Cause struct {
 	// change this one acts even if it is in sync (a unit reloads when its
 	// configuration file has changed).
 	Triggered []string `json:"triggered,omitempty"`
+	// Made says that updraft's state knows the thing as one that did not exist
+	// before updraft made it. What drifted since is then not worth keeping;
+	// false, where nothing is known, costs no more than a needless copy.
+	Made bool `json:"made,omitempty"`
 }
 
 // Prober is a resource with a payload that Observe can do without. Probe

@@ -6,5 +6,6 @@ func Standard() []Family {
 		&Accounts{},
 		&Mounts{},
 		&Kernel{},
+		&Coreutils{},
 	}
 }

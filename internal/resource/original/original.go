@@ -88,6 +88,14 @@ func Keep(f resource.Files, ref string, e Entry) error {
 	return Save(f, ref, e)
 }
 
+// KeepUnless is [Keep], but does nothing for a thing that updraft made.
+func KeepUnless(made bool, f resource.Files, ref string, e Entry) error {
+	if made {
+		return nil
+	}
+	return Keep(f, ref, e)
+}
+
 // Save writes the entry of ref, replacing one that is there.
 func Save(f resource.Files, ref string, e Entry) error {
 	e.Ref = ref

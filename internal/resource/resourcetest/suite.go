@@ -83,7 +83,9 @@ type world struct {
 	r      resource.Resource
 	before string // as text
 	made   bool
-	told   []string // all that was said in reports and errors
+	// applied says that one Apply came to its end, so that the state knows.
+	applied bool
+	told    []string // all that was said in reports and errors
 }
 
 func (s *suite) world(t *testing.T) *world {
@@ -129,10 +131,11 @@ func (w *world) observe(r resource.Resource) drift.Report {
 
 func (w *world) tryApply() error {
 	w.t.Helper()
-	err := w.r.Apply(w.t.Context(), w, w.observe(w.r), resource.Cause{})
+	err := w.r.Apply(w.t.Context(), w, w.observe(w.r), resource.Cause{Made: w.applied && w.made})
 	if err != nil {
 		w.told = append(w.told, err.Error())
 	}
+	w.applied = w.applied || err == nil
 	return err
 }
 
