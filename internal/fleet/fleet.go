@@ -232,15 +232,15 @@ func (f *Fleet) classify(err error, expected time.Time) error {
 type final struct{ error }
 
 func mark(err error, name string) error {
-	class := retry.Permanent
 	var fin final
 	if errors.As(err, &fin) {
 		err = fin.error
 	}
-	if class = retry.ClassOf(err); class == retry.Transient {
+	class := retry.ClassOf(err)
+	if class == retry.Transient {
 		class = retry.Unreachable
 	}
-	return retry.Mark(fmt.Errorf("cannot enter %s: %w", name, err), class)
+	return retry.Mark(fmt.Errorf("%w %s: %w", transport.ErrNoEntry, name, err), class)
 }
 
 func (f *Fleet) connect(ctx context.Context, name string) (*session, error) {
