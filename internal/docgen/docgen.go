@@ -61,14 +61,30 @@ func elemOf(t reflect.Type) (reflect.Type, bool) {
 	return nil, false
 }
 
+// ownSample returns what the sample holds in a field, behind a pointer too. It is
+// not valid when there is nothing.
+func ownSample(f spec.Field, sample reflect.Value) reflect.Value {
+	if !sample.IsValid() {
+		return reflect.Value{}
+	}
+	v, err := sample.FieldByIndexErr(f.Index)
+	if err != nil {
+		return reflect.Value{}
+	}
+	for v.Kind() == reflect.Pointer {
+		v = v.Elem() // not valid for nil
+	}
+	return v
+}
+
 // defaultOf returns the default of a field: that of its tag, else what the
 // sample holds.
 func defaultOf(f spec.Field, sample reflect.Value) string {
 	if f.Default != "" || !sample.IsValid() {
 		return f.Default
 	}
-	v, err := sample.FieldByIndexErr(f.Index)
-	if err != nil || v.IsZero() || !v.CanInterface() {
+	v := ownSample(f, sample)
+	if !v.IsValid() || v.IsZero() || !v.CanInterface() {
 		return ""
 	}
 	return text(v)

@@ -18,7 +18,7 @@ import (
 func parts() docgen.Parts {
 	return docgen.Parts{
 		spec.PartsProviders:  {{Name: "lab", Doc: "On this computer.", Sample: &lab{}}, {Name: "static", Doc: "Hosts that exist."}},
-		spec.PartsConfigsets: {{Name: "web", Doc: "Serves.", Sample: &web{Port: 80}}, {Name: "basebox", Sample: &basebox{}}, {Name: "edge", Sample: &edge{}}},
+		spec.PartsConfigsets: {{Name: "web", Doc: "Serves.", Sample: &web{Port: 80}}, {Name: "basebox", Sample: &basebox{Given: &user{Name: "ann"}}}, {Name: "edge", Sample: &edge{}}},
 		spec.PartsResources: {
 			{Name: "file", Doc: "A file.", Sample: &fileBody{}, Example: "path: /etc/motd"},
 			{Name: "directory", Doc: "A directory.", Sample: &fileBody{}},
@@ -43,7 +43,10 @@ type edge struct {
 }
 
 type basebox struct {
-	Users []user `json:"users" doc:"Users."`
+	Users   []user `json:"users" doc:"Users."`
+	Sources *user  `json:"sources"`
+	Given   *user  `json:"given"`
+	On      *bool  `json:"on"`
 }
 
 type user struct {

@@ -71,10 +71,7 @@ func (r *reference) row(path string, f spec.Field, sample reflect.Value) {
 	if path != "" {
 		below = path + "." + f.Name
 	}
-	var own reflect.Value
-	if sample.IsValid() {
-		own, _ = sample.FieldByIndexErr(f.Index)
-	}
+	own := ownSample(f, sample)
 	fmt.Fprintf(r, "| %s | %s | %s | %s |\n", name, cell(r.value(below, f.Type, f, own)), cell(def), cell(f.Doc))
 }
 

@@ -41,7 +41,7 @@ type generator struct {
 // typ returns the schema of values of a type, as field f writes them.
 func (g *generator) typ(t reflect.Type, f spec.Field, sample reflect.Value) schema {
 	if t.Kind() == reflect.Pointer {
-		return g.typ(t.Elem(), f, reflect.Value{})
+		return g.typ(t.Elem(), f, sample)
 	}
 	if f.Parts != "" && t != reflect.TypeFor[spec.Part]() {
 		if s, ok := g.table(t, f); ok {
@@ -160,11 +160,7 @@ func (g *generator) structure(t reflect.Type, sample reflect.Value) schema {
 
 // property returns the schema of one field with what its tags say.
 func (g *generator) property(f spec.Field, sample reflect.Value) schema {
-	var own reflect.Value
-	if sample.IsValid() {
-		own, _ = sample.FieldByIndexErr(f.Index)
-	}
-	s := g.typ(f.Type, f, own)
+	s := g.typ(f.Type, f, ownSample(f, sample))
 	if !f.Required {
 		orNull(s)
 	}
