@@ -263,15 +263,24 @@ func signalMember(dir string, pid int, sig unix.Signal) error {
 	return ignore(unix.PidfdSendSignal(fd, sig, nil, 0), unix.ESRCH)
 }
 
-// remove takes the machine's groups away. The kernel may need a moment after
-// the last process, so it is asked again until ctx ends.
+// remove takes the machine's groups away. The kernel may need a moment after the
+// last process, so it is asked again until ctx ends. A keeper whose updraft was
+// killed may still join meanwhile: it is killed, too.
 func (c *cgroups) remove(ctx context.Context, cloud, host string) error {
 	if c.systemd {
 		return nil // systemd does, with the unit
 	}
 	for _, dir := range append(slices.Clone(c.split), mapValues(c.v1)...) {
 		path := filepath.Join(dir, c.path(cloud, host))
-		err := poll(ctx, func() (bool, error) { return removeGroup(path) })
+		err := poll(ctx, func() (bool, error) {
+			if gone, err := removeGroup(path); gone || err != nil {
+				return gone, err
+			}
+			if c.running(cloud, host) {
+				return false, killGroup(c.tracked(cloud, host))
+			}
+			return false, nil
+		})
 		if err != nil {
 			return fmt.Errorf("cannot remove cgroup %s: %w", path, err)
 		}

@@ -27,7 +27,7 @@ const (
 // tools are the programs that the lab runs and the Debian packages they are in.
 var tools = []struct{ name, pkg string }{
 	{"systemd-nspawn", "systemd-container"}, {"mmdebstrap", "mmdebstrap"},
-	{"unshare", "util-linux"}, {"nsenter", "util-linux"}, {"mount", "mount"}, {"sh", "dash"}, {"cp", "coreutils"},
+	{"unshare", "util-linux"}, {"nsenter", "util-linux"}, {"flock", "util-linux"}, {"mount", "mount"}, {"sh", "dash"}, {"cp", "coreutils"},
 }
 
 // Check reports everything that keeps the topology from being made here.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/machine"
+	"github.com/updraft-cloud/updraft/internal/retry"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,17 +25,23 @@ import (
 //
 // Arguments: mount point, overlay options, the files to join a cgroup by for the
 // keeper, "--", those for the machine, "--", command. When it is under way it
-// says so on descriptor 3, if there is one.
+// says so on descriptor 3, if there is one; its reader may be dead by then. The
+// lock is on the mount point: of two keepers, such as that of an updraft that was
+// killed and that of the next one, the second gives up.
 const keeperScript = `
 root=$1; options=$2; shift 2
+trap '' PIPE
+exec 9<"$root"
+flock --nonblock 9 || { { echo busy >&3; } 2>/dev/null; exit 75; }
 while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift
 groups=; while [ "$1" != -- ]; do groups="$groups $1"; shift; done; shift
 mount -t overlay overlay -o "$options" "$root"
 { echo ok >&3; } 2>/dev/null || :
 exec 3>&-
+trap - PIPE
 while :; do
 	status=0
-	sh -ec 'for f in $0; do echo $$ >"$f"; done; exec "$@"' "$groups" "$@" || status=$?
+	sh -ec 'for f in $0; do echo $$ >"$f"; done; exec "$@"' "$groups" "$@" 9<&- || status=$?
 	[ "$status" = 133 ] || exit "$status"
 done
 `
@@ -126,7 +133,7 @@ func (p *Provider) start(ctx context.Context, m machine.Machine, console *os.Fil
 		return err
 	}
 	defer ready.Close()
-	defer context.AfterFunc(ctx, func() { ready.Close() })()
+	_ = ready.SetReadDeadline(time.Now().Add(initTimeout))
 	cmd := exec.Command("sh", append([]string{"-c", `"$@" &`, "sh"}, p.keeper(m)...)...)
 	cmd.Env, cmd.Dir = nspawnEnv, "/"
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = console, console, []*os.File{theirs}
@@ -136,8 +143,12 @@ func (p *Provider) start(ctx context.Context, m machine.Machine, console *os.Fil
 	if err != nil {
 		return fmt.Errorf("start systemd-nspawn: %w", err)
 	}
-	if b, _ := io.ReadAll(ready); len(b) == 0 {
-		return errors.Join(errors.New("the machine's root could not be mounted"), ctx.Err())
+	// Also when ctx has ended: a machine is either under way or not started.
+	switch b, err := io.ReadAll(ready); {
+	case strings.HasPrefix(string(b), "busy"):
+		return retry.Mark(errors.New("another process is starting it"), retry.Transient)
+	case len(b) == 0:
+		return errors.Join(errors.New("its root could not be mounted"), err)
 	}
 	return nil
 }

@@ -107,7 +107,7 @@ func (p *Provider) ensure(ctx context.Context, m machine.Machine, log machine.Lo
 		}
 		old, made = machine.Machine{}, false
 	}
-	running := p.cg.running(m.Cloud, m.Name)
+	running := p.up(ctx, m)
 	if err := p.furnish(ctx, m, running); err != nil {
 		return err
 	}
@@ -127,6 +127,12 @@ func (p *Provider) ensure(ctx context.Context, m machine.Machine, log machine.Lo
 		return p.relimit(ctx, m)
 	}
 	return p.boot(ctx, m, log)
+}
+
+// up reports whether the machine runs. One that is just being started, by an
+// updraft that was killed or by its own reboot, is waited for.
+func (p *Provider) up(ctx context.Context, m machine.Machine) bool {
+	return p.cg.running(m.Cloud, m.Name) && p.awaitInit(ctx, m) == nil
 }
 
 // boot starts a machine that does not run.
@@ -205,7 +211,7 @@ func (p *Provider) removeMachine(ctx context.Context, cloud, name string) error 
 	if err := netns.Delete(HostNamespace(cloud, name)); err != nil {
 		return err
 	}
-	if err := p.cg.remove(ctx, cloud, name); err != nil {
+	if err := p.removeGroups(ctx, cloud, name); err != nil {
 		return err
 	}
 	if path := old.Access.KnownHosts; path != "" && exists(path) {
@@ -217,6 +223,12 @@ func (p *Provider) removeMachine(ctx context.Context, cloud, name string) error 
 		}
 	}
 	return removeTree(p.hostDir(cloud, name))
+}
+
+func (p *Provider) removeGroups(ctx context.Context, cloud, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, killTimeout)
+	defer cancel()
+	return p.cg.remove(ctx, cloud, name)
 }
 
 // removeTree removes a directory by renaming it first, so that one that is half
