@@ -23,8 +23,8 @@ func (m Mux) Observe(ctx context.Context, scope string, nodes []*Node) ([]drift.
 }
 
 // Apply implements [Executor].
-func (m Mux) Apply(ctx context.Context, n *Node, found drift.Report, triggered []string, log func(string)) error {
-	return m.pick(n.Scope).Apply(ctx, n, found, triggered, log)
+func (m Mux) Apply(ctx context.Context, n *Node, found drift.Report, why Cause, log func(string)) error {
+	return m.pick(n.Scope).Apply(ctx, n, found, why, log)
 }
 
 // Remove implements [Executor].

@@ -84,6 +84,14 @@ type Record struct {
 	Pending bool `json:"pending,omitempty"`
 }
 
+// Cause says why a node is applied, apart from what was found.
+type Cause struct {
+	// Triggered lists the node's triggers that were changed in this run.
+	Triggered []string
+	// Made says that the state knows the thing as made by updraft.
+	Made bool
+}
+
 // Executor does the work of scopes. Errors are classified by package retry.
 type Executor interface {
 	// Observe compares nodes, all of one scope, with the world, in one round
@@ -93,7 +101,7 @@ type Executor interface {
 	Observe(ctx context.Context, scope string, nodes []*Node) ([]drift.Report, error)
 	// Apply makes the world agree with the node and returns what a new
 	// observation found, which is in sync unless an error is returned.
-	Apply(ctx context.Context, n *Node, found drift.Report, triggered []string, log func(line string)) error
+	Apply(ctx context.Context, n *Node, found drift.Report, why Cause, log func(line string)) error
 	// Remove takes back what was applied. A thing already gone is no error.
 	Remove(ctx context.Context, r Record, log func(line string)) error
 }

@@ -70,6 +70,7 @@ type Plan struct {
 	reports  []drift.Report
 	actions  []Action
 	deferred map[string]bool // scopes not observed
+	made     map[string]bool // nodes that updraft has made, by ID
 }
 
 // Empty reports whether nothing would be done.
@@ -132,7 +133,11 @@ func (e *Engine) Plan(ctx context.Context) (*Plan, error) {
 	n := len(e.graph.nodes)
 	p := &Plan{
 		graph: e.graph, Nodes: n,
-		reports: make([]drift.Report, n), actions: make([]Action, n), deferred: map[string]bool{},
+		reports: make([]drift.Report, n), actions: make([]Action, n),
+		deferred: map[string]bool{}, made: make(map[string]bool, len(records)),
+	}
+	for id, r := range records {
+		p.made[id] = r.Made
 	}
 	e.observeAll(ctx, p)
 	if err := ctx.Err(); err != nil {

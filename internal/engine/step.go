@@ -97,7 +97,7 @@ func (r *run) converge(t int32, found drift.Report, triggered []string) (changed
 			}
 		}
 		look, changed = true, true
-		return r.e.exec.Apply(ctx, n, found, triggered, log)
+		return r.e.exec.Apply(ctx, n, found, Cause{Triggered: triggered, Made: r.p.made[n.ID]}, log)
 	})
 	return changed, err
 }

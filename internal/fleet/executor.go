@@ -86,7 +86,7 @@ func withNewText(n *engine.Node, r *drift.Report) {
 }
 
 // Apply implements [engine.Executor].
-func (f *Fleet) Apply(ctx context.Context, n *engine.Node, found drift.Report, triggered []string, log func(string)) error {
+func (f *Fleet) Apply(ctx context.Context, n *engine.Node, found drift.Report, why engine.Cause, log func(string)) error {
 	r, err := resourceOf(n)
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (f *Fleet) Apply(ctx context.Context, n *engine.Node, found drift.Report, t
 		return err
 	}
 	boot := a.BootID()
-	err = a.Apply(ctx, r, slim(found), resource.Cause{Triggered: triggered}, log)
+	err = a.Apply(ctx, r, slim(found), resource.Cause{Triggered: why.Triggered, Made: why.Made}, log)
 	if rb, ok := r.(resource.Rebooter); ok && rb.Reboots() && (err == nil || retry.ClassOf(err) == retry.Unreachable) {
 		return f.awaitReboot(ctx, n.Scope, boot, log)
 	}

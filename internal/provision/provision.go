@@ -120,7 +120,7 @@ func (x *Executor) observe(ctx context.Context, n *engine.Node) (drift.Report, e
 }
 
 // Apply implements [engine.Executor].
-func (x *Executor) Apply(ctx context.Context, n *engine.Node, found drift.Report, _ []string, log func(string)) error {
+func (x *Executor) Apply(ctx context.Context, n *engine.Node, found drift.Report, _ engine.Cause, log func(string)) error {
 	logf := func(format string, args ...any) { log(fmt.Sprintf(format, args...)) }
 	switch b := n.Body.(type) {
 	case Image:

@@ -136,7 +136,7 @@ func (w *World) take(id string) error {
 }
 
 // Apply implements [engine.Executor].
-func (w *World) Apply(_ context.Context, n *engine.Node, _ drift.Report, triggered []string, log func(string)) error {
+func (w *World) Apply(_ context.Context, n *engine.Node, _ drift.Report, why engine.Cause, log func(string)) error {
 	if err := w.begin(n); err != nil {
 		return err
 	}
@@ -150,8 +150,8 @@ func (w *World) Apply(_ context.Context, n *engine.Node, _ drift.Report, trigger
 	w.things[n.ID] = n.Body.Digest()
 	w.Changes["apply "+n.ID]++
 	line := "apply " + n.ID
-	if len(triggered) > 0 {
-		line += " because " + strings.Join(triggered, ",")
+	if len(why.Triggered) > 0 {
+		line += " because " + strings.Join(why.Triggered, ",")
 	}
 	w.Log = append(w.Log, line)
 	return nil
