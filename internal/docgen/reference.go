@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/updraft-cloud/updraft/internal/spec"
 )
@@ -145,10 +144,10 @@ func scalarWords(t reflect.Type, f spec.Field) (string, bool) {
 	if len(f.Enum) > 0 {
 		return "`" + strings.Join(f.Enum, "`, `") + "`", true
 	}
-	switch t {
-	case reflect.TypeFor[spec.Size]():
+	switch {
+	case t == reflect.TypeFor[spec.Size]():
 		return "size such as `256MiB`, `2GiB`, `10GB`", true
-	case reflect.TypeFor[spec.Duration](), reflect.TypeFor[time.Duration]():
+	case isDuration(t):
 		return "duration such as `500ms`, `5s`, `2m`", true
 	}
 	if format, ok := spec.Formats[f.Format]; ok && t.Kind() == reflect.String {

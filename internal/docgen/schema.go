@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/updraft-cloud/updraft/internal/spec"
 )
@@ -236,18 +235,23 @@ func scalarText(t reflect.Type) (pattern string, ok bool) {
 	switch t {
 	case reflect.TypeFor[spec.Size]():
 		return `^[0-9]+(\.[0-9]+)? *([KMGT]iB|[kKMGT]?B)$`, true
-	case reflect.TypeFor[spec.Duration](), reflect.TypeFor[time.Duration]():
-		return `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`, true
 	case reflect.TypeFor[netip.Addr]():
 		return spec.Formats["address"].Pattern, true
 	case reflect.TypeFor[netip.Prefix]():
 		return `^[0-9a-fA-F.:]+/[0-9]{1,3}$`, true
+	}
+	if isDuration(t) {
+		return `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`, true
 	}
 	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 		return "", true
 	}
 	return "", t.Kind() == reflect.String
 }
+
+// isDuration reports whether the type is time.Duration, or one like it that
+// another package reads from text.
+func isDuration(t reflect.Type) bool { return t.Kind() == reflect.Int64 && t.Name() == "Duration" }
 
 // scalarType returns the schema of a type that is written as one scalar.
 func scalarType(t reflect.Type, f spec.Field) (schema, bool) {
