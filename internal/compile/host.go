@@ -79,7 +79,12 @@ func (c *compiler) inline(h *spec.Host, in spec.Inline) {
 // respect become one; two that differ and have the same name are a fault.
 func (c *compiler) add(h *spec.Host, it *item, phase engine.Phase, pos func(field string) diag.Pos) {
 	kind := it.res.Kind()
-	if err := it.res.Validate(); err != nil {
+	res, err := c.render(h, it.res)
+	if err == nil {
+		it.res = res
+		err = res.Validate()
+	}
+	if err != nil {
 		c.fault(it, kind, err, pos)
 		return
 	}
