@@ -225,15 +225,14 @@ func Serve(ctx context.Context, configFile string) error {
 	if err != nil {
 		return err
 	}
-	defer cache.Close()
 	l, err := listen(ctx, s.Config)
 	if err != nil {
-		return fmt.Errorf("cannot listen on %s: %w", s.Listen, err)
+		return errors.Join(fmt.Errorf("cannot listen on %s: %w", s.Listen, err), cache.Close())
 	}
 	if err := s.announce(); err != nil {
-		return errors.Join(err, l.Close())
+		return errors.Join(err, l.Close(), cache.Close())
 	}
-	return cache.Serve(ctx, l)
+	return errors.Join(cache.Serve(ctx, l), cache.Close())
 }
 
 func (s *Service) announce() error {
