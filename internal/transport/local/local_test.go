@@ -1,7 +1,6 @@
 package local_test
 
 import (
-	"syscall"
 	"testing"
 
 	"github.com/updraft-cloud/updraft/internal/transport"
@@ -12,7 +11,7 @@ import (
 func TestSuite(t *testing.T) {
 	transporttest.Suite(t, transporttest.Config{
 		Connect: func(*testing.T) transport.Conn { return local.New() },
-		Alive:   func(pid int) bool { return syscall.Kill(pid, 0) == nil },
+		Alive:   transporttest.Runs,
 		Dials:   true,
 	})
 }

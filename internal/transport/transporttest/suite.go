@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -131,6 +132,17 @@ func (c Config) sleeper(ctx context.Context, t *testing.T, conn transport.Conn) 
 		t.Fatalf("process %q does not run: %v", line, err)
 	}
 	return p, pid
+}
+
+// Runs reports whether a process of this computer runs. One that has ended and
+// that nobody has waited for yet does not.
+func Runs(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, state, _ := bytes.Cut(stat, []byte(") ")) // proc(5)
+	return state[0] != 'Z' && state[0] != 'X'
 }
 
 func (c Config) gone(t *testing.T, pid int) {
