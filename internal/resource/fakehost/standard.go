@@ -7,5 +7,6 @@ func Standard() []Family {
 		&Mounts{},
 		&Kernel{},
 		&Coreutils{},
+		&Systemd{},
 	}
 }

@@ -15,7 +15,10 @@ func For(kind string) []resourcetest.Case {
 	all := map[string]func() []resourcetest.Case{
 		"directory": directoryCases,
 		"file":      fileCases,
+		"group":     groupCases,
 		"symlink":   symlinkCases,
+		"unit":      unitCases,
+		"user":      userCases,
 	}
 	if f := all[kind]; f != nil {
 		return f()
