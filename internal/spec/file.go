@@ -131,6 +131,6 @@ type checkFile struct {
 	At      Where    `json:"-"`
 	Name    string   `json:"name" format:"line" doc:"Its name in reports; made from the kind and its number when left out."`
 	From    string   `json:"from" default:"deployer" doc:"Where it is made: deployer, a host, a group or a role."`
-	Timeout Duration `json:"timeout" default:"10s" doc:"How long it may take."`
+	Timeout Duration `json:"timeout" doc:"How long one try may take; by default what suits the check."`
 	Check   Part     `json:"-" parts:"checks" doc:"The kind of check, with what it looks at."`
 }
