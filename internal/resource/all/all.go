@@ -5,7 +5,9 @@ import (
 	"github.com/updraft-cloud/updraft/internal/resource"
 	"github.com/updraft-cloud/updraft/internal/resource/directory"
 	"github.com/updraft-cloud/updraft/internal/resource/file"
+	"github.com/updraft-cloud/updraft/internal/resource/group"
 	"github.com/updraft-cloud/updraft/internal/resource/symlink"
+	"github.com/updraft-cloud/updraft/internal/resource/user"
 )
 
 // Registry returns all kinds.
@@ -14,5 +16,7 @@ func Registry() *resource.Registry {
 		directory.Kind(),
 		file.Kind(),
 		symlink.Kind(),
+		user.Kind(),
+		group.Kind(),
 	)
 }

@@ -12,7 +12,7 @@ import (
 // Accounts are useradd, usermod, userdel, groupadd, groupmod, groupdel and
 // chpasswd as Debian's passwd package has them (USERGROUPS_ENAB yes). Their
 // state is in /etc/passwd, shadow, group and gshadow; one command is one
-// change, and the home directory another.
+// change.
 type Accounts struct{}
 
 // Render returns nothing: all is in files.

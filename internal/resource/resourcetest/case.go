@@ -49,6 +49,8 @@ type Drift struct {
 	// Attrs are the attributes that a report must show, and no other; nil
 	// means that the thing is absent.
 	Attrs []string
+	// Traces says that mending rightly leaves something of the drift behind.
+	Traces bool
 }
 
 // WriteText returns a step that writes a file of root's.

@@ -124,6 +124,11 @@ func (w *world) observe(r resource.Resource) drift.Report {
 	if n := w.Changes() - changes; n != 0 {
 		w.t.Errorf("observing made %d changes", n)
 	}
+	for _, c := range rep.Changes {
+		if resource.IsSensitive(r) && c != (drift.Change{Attr: c.Attr}) {
+			w.t.Errorf("the report of a sensitive resource shows values of %s", c.Attr)
+		}
+	}
 	text, _ := json.Marshal(rep)
 	w.told = append(w.told, string(text))
 	return rep
@@ -232,7 +237,9 @@ func (s *suite) drifts(t *testing.T) {
 			}
 			checkReport(t, w.observe(w.r), d.Attrs)
 			w.apply()
-			w.sameAs(text, "after mending the drift")
+			if !d.Traces {
+				w.sameAs(text, "after mending the drift")
+			}
 		})
 	}
 }
