@@ -113,6 +113,11 @@ func MakeDirs(h resource.Host, dir string) error {
 // Remove removes files that may be gone already, and reports whether one was there.
 func Remove(h resource.Host, paths ...string) (removed bool, err error) {
 	for _, p := range paths {
+		if there, err := Exists(h, p); err != nil {
+			return removed, err
+		} else if !there {
+			continue
+		}
 		switch err := h.Remove(p); {
 		case err == nil:
 			removed = true

@@ -8,5 +8,6 @@ func Standard() []Family {
 		&Kernel{},
 		&Coreutils{},
 		&Systemd{},
+		&Apt{},
 	}
 }

@@ -47,6 +47,7 @@ func (b *batch) run(ctx context.Context, found []drift.Report) (err error) {
 	if b.m, err = managerOf(b.h); err != nil {
 		return err
 	}
+	defer b.h.Lock("package")()
 	broken := false
 	for i, p := range b.all {
 		if err := b.m.pin(b.h, p); err != nil {
@@ -83,16 +84,34 @@ func (b *batch) split(ctx context.Context) (gone, wanted []*Resource, err error)
 	}
 	for _, p := range b.all {
 		got, err := b.m.status(ctx, b.h, p.Name)
-		switch {
+		if err != nil {
+			return nil, nil, err
+		}
+		switch done, err := p.satisfied(ctx, b.h, b.m, got); {
 		case err != nil:
 			return nil, nil, err
-		case p.State == Absent && got.state != "":
+		case done:
+		case p.State == Absent:
 			gone = append(gone, p)
-		case p.State != Absent && (got.state != Installed || !matches(got.version, p.Version) || p.State == Latest):
+		default:
 			wanted = append(wanted, p)
 		}
 	}
 	return gone, wanted, nil
+}
+
+// satisfied reports whether the package is as wanted, its pin aside.
+func (r *Resource) satisfied(ctx context.Context, h resource.Host, m manager, got status) (bool, error) {
+	switch {
+	case r.State == Absent:
+		return got.state == "", nil
+	case got.state != Installed || !matches(got.version, r.Version):
+		return false, nil
+	case r.State != Latest:
+		return true, nil
+	}
+	newest, err := candidates(ctx, h, m, []string{r.Name})
+	return newest[r.Name] == "" || newest[r.Name] == got.version, err
 }
 
 // each does the work for all at once. Packages to which the error can be traced
@@ -131,10 +150,10 @@ func (b *batch) each(ctx context.Context, some []*Resource, work func([]*Resourc
 func (b *batch) unfinished(ctx context.Context, some []*Resource) []*Resource {
 	return slices.DeleteFunc(some, func(p *Resource) bool {
 		got, err := b.m.status(ctx, b.h, p.Name)
-		done := got.state == Installed && p.State != Latest && matches(got.version, p.Version)
-		if p.State == Absent {
-			done = got.state == ""
+		if err != nil {
+			return false
 		}
+		done, err := p.satisfied(ctx, b.h, b.m, got)
 		return err == nil && done
 	})
 }

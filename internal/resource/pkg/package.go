@@ -191,6 +191,7 @@ func (r *Resource) Remove(ctx context.Context, h resource.Host, made bool) error
 	if err != nil {
 		return err
 	}
+	defer h.Lock("package")()
 	if err := m.unpin(h, r.Name); err != nil {
 		return err
 	}

@@ -166,8 +166,17 @@ func (r *Resource) triggered(why resource.Cause) action {
 	return act
 }
 
-// markLoaded notes that the unit has read its files, where its process does not
-// show it: after a reload, or when starting it touches them.
+// markStill marks a unit as loaded where its process does not show it: after a
+// reload, or when starting it touches its files.
+func (r *Resource) markStill(h resource.Host, s state) error {
+	act, _, err := r.stale(h, s)
+	if err != nil || act == nothing {
+		return err
+	}
+	return r.markLoaded(h)
+}
+
+// markLoaded notes the present as the time at which the unit has read its files.
 func (r *Resource) markLoaded(h resource.Host) error {
 	if len(r.RestartOn)+len(r.ReloadOn) == 0 {
 		return nil
@@ -188,6 +197,12 @@ const (
 
 // bring starts, restarts or reloads the unit and returns when it runs.
 func (r *Resource) bring(ctx context.Context, h resource.Host, verb string) error {
+	if verb == "start" {
+		// Harmless while nothing runs, and it cannot be missed afterwards.
+		if err := r.markLoaded(h); err != nil {
+			return err
+		}
+	}
 	err := systemctl(ctx, h, verb, r.Name)
 	var exit *resource.ExitError
 	if errors.As(err, &exit) && retry.ClassOf(err) == retry.Permanent {
@@ -207,7 +222,7 @@ func (r *Resource) bring(ctx context.Context, h resource.Host, verb string) erro
 	}
 	switch {
 	case s.running() && s["NRestarts"] == restarts:
-		return r.markLoaded(h)
+		return r.markStill(h, s)
 	case s["Type"] == "oneshot" && s["Result"] == "success" && s["RemainAfterExit"] == "no":
 		return fmt.Errorf("%s has run and ended; a oneshot unit can be kept started only with RemainAfterExit=yes", r.Name)
 	}

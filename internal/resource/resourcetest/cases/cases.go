@@ -18,6 +18,7 @@ func For(kind string) []resourcetest.Case {
 		"group":     groupCases,
 		"symlink":   symlinkCases,
 		"unit":      unitCases,
+		"package":   packageCases,
 		"user":      userCases,
 	}
 	if f := all[kind]; f != nil {
