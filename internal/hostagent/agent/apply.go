@@ -1,0 +1,80 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/updraft-cloud/updraft/internal/drift"
+	"github.com/updraft-cloud/updraft/internal/hostagent/proto"
+	"github.com/updraft-cloud/updraft/internal/resource"
+)
+
+// apply makes the host agree with a resource, and looks whether it does. A
+// resource that takes the host down is not looked at: the deployer does that
+// when the host is back.
+func (s *server) apply(ctx context.Context, log func(string), req proto.ApplyRequest) error {
+	res, err := s.o.Registry.Decode(req.Kind, req.Body)
+	if err != nil {
+		return err
+	}
+	h := s.o.Host(log)
+	h.Forget()
+	if _, ok := res.(resource.Batcher); ok {
+		err = s.batches.apply(ctx, &member{res: res, found: req.Found, log: log, host: s.o.Host})
+	} else {
+		err = res.Apply(ctx, h, req.Found, resource.Cause{Triggered: req.Triggered})
+	}
+	if err != nil {
+		return err
+	}
+	if r, ok := res.(resource.Rebooter); ok && r.Reboots() {
+		return nil
+	}
+	h.Forget()
+	return s.agrees(ctx, h, req.Kind, res)
+}
+
+// agrees returns an error that names what differs.
+func (s *server) agrees(ctx context.Context, h resource.Host, kind string, res resource.Resource) error {
+	if err := s.prepare(ctx, h, map[string][]resource.Resource{kind: {res}})[kind]; err != nil {
+		return fmt.Errorf("cannot tell whether it worked: %w", err)
+	}
+	found, err := res.Observe(ctx, h)
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot tell whether it worked: %w", err)
+	case found.Agrees():
+		return nil
+	case found.Status == drift.Absent:
+		return fmt.Errorf("it is still absent after it was made")
+	}
+	attrs := make([]string, len(found.Changes))
+	for i, c := range found.Changes {
+		attrs[i] = c.Attr
+		if c.From+c.To != "" && !resource.IsSensitive(res) {
+			attrs[i] = fmt.Sprintf("%s (is %q, should be %q)", c.Attr, c.From, c.To)
+		}
+	}
+	return fmt.Errorf("it still differs after it was changed, in %s", strings.Join(attrs, ", "))
+}
+
+func (s *server) remove(ctx context.Context, log func(string), req proto.RemoveRequest) error {
+	res, err := s.o.Registry.Decode(req.Kind, req.Body)
+	if err != nil {
+		return err
+	}
+	h := s.o.Host(log)
+	h.Forget()
+	return res.Remove(ctx, h, req.Made)
+}
+
+// guard turns a panic into an error.
+func guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("this is a mistake in updraft: %v", p)
+		}
+	}()
+	return f()
+}

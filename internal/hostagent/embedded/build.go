@@ -1,0 +1,41 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// Build compiles the agent for an architecture with the Go tool, packs it into
+// dir, and returns the path. The result depends on the source and the version
+// of Go only.
+func Build(ctx context.Context, dir, arch string) (string, error) {
+	tmp, err := os.MkdirTemp(dir, ".build")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	plain := filepath.Join(tmp, "updraft-host")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=",
+		"-o", plain, "github.com/updraft-cloud/updraft/cmd/updraft-host")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot build the host agent for %s: %w\n%s", arch, err, out)
+	}
+	data, err := os.ReadFile(plain)
+	if err != nil {
+		return "", err
+	}
+	gz, err := Pack(data)
+	if err != nil {
+		return "", err
+	}
+	packed := filepath.Join(tmp, "packed")
+	if err := os.WriteFile(packed, gz, 0o644); err != nil { //nolint:gosec // a program, not a secret
+		return "", err
+	}
+	path := filepath.Join(dir, FileName(arch))
+	return path, os.Rename(packed, path)
+}
