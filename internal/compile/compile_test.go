@@ -1,0 +1,131 @@
+package compile_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/updraft-cloud/updraft/internal/catalogue"
+	"github.com/updraft-cloud/updraft/internal/compile"
+	"github.com/updraft-cloud/updraft/internal/diag"
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/fleet"
+	"github.com/updraft-cloud/updraft/internal/machine"
+	"github.com/updraft-cloud/updraft/internal/machine/lab"
+	"github.com/updraft-cloud/updraft/internal/resource/all"
+	"github.com/updraft-cloud/updraft/internal/spec"
+)
+
+var update = flag.Bool("update", false, "write what was got into the golden files")
+
+func compileText(t *testing.T, name string, text []byte) (*compile.Output, diag.List) {
+	t.Helper()
+	cloud, diags := spec.Parse(name, text, spec.Options{})
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return compile.Compile(compile.Input{
+		Cloud: cloud, Sets: catalogue.Sets(), Kinds: all.Registry(), Provider: lab.New(lab.Options{}),
+		Access: func(*spec.Host) machine.Access { return machine.Access{User: "root", Port: 22} },
+		Body:   fleet.Body,
+	})
+}
+
+// graphText lists nodes in the order of the graph, with what they need.
+func graphText(g *engine.Graph) string {
+	var b strings.Builder
+	for _, n := range g.Nodes() {
+		id := n.ID
+		if strings.HasPrefix(id, "image:") {
+			id = "image:*" // its digest changes with the way of building
+		}
+		fmt.Fprintf(&b, "%s [%s]", id, n.Phase)
+		for _, need := range n.Needs {
+			if strings.HasPrefix(need, "image:") {
+				need = "image:*"
+			}
+			b.WriteString(" <" + strings.TrimPrefix(need, n.Scope+"/"))
+		}
+		for _, tr := range n.Triggers {
+			b.WriteString(" !" + strings.TrimPrefix(tr, n.Scope+"/"))
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// TestGolden compiles every cloud of testdata: the wanted part is the graph, or
+// the faults.
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no golden files", err)
+	}
+	for _, name := range files {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			a, err := txtar.ParseFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, diags := compileText(t, a.Files[0].Name, a.Files[0].Data)
+			got := ""
+			for _, d := range diags {
+				got += d.String() + "\n"
+			}
+			if !diags.HasErrors() {
+				got += graphText(out.Graph)
+			}
+			if *update {
+				a.Files = append(a.Files[:1], txtar.File{Name: "want", Data: []byte(got)})
+				if err := os.WriteFile(name, txtar.Format(a), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(a.Files[1].Data), got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestExamplesCompile(t *testing.T) {
+	files, err := filepath.Glob("../../examples/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no examples", err)
+	}
+	for _, name := range files {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, diags := compileText(t, name, text); len(diags) > 0 {
+				t.Error(diags)
+			}
+		})
+	}
+}
+
+func TestTheSameFileGivesTheSameGraph(t *testing.T) {
+	text, err := os.ReadFile("../../examples/web.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, diags := compileText(t, "web.yaml", text)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	for range 5 {
+		again, _ := compileText(t, "web.yaml", text)
+		if again.Graph.Digest() != first.Graph.Digest() || graphText(again.Graph) != graphText(first.Graph) {
+			t.Fatal("compiling twice gave two graphs")
+		}
+	}
+}

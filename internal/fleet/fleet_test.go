@@ -1,0 +1,240 @@
+package fleet_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/updraft-cloud/updraft/internal/drift"
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/fleet"
+	"github.com/updraft-cloud/updraft/internal/resource"
+	"github.com/updraft-cloud/updraft/internal/retry"
+	"github.com/updraft-cloud/updraft/internal/transport"
+)
+
+// world is a set of hosts that answer, or do not.
+type world struct {
+	mu       sync.Mutex
+	refusals []error // of the next connections, in turn
+	conns    []*conn
+	boot     int
+	applied  []string
+}
+
+type conn struct {
+	transport.Conn
+	done chan struct{}
+	once sync.Once
+}
+
+func (c *conn) Done() <-chan struct{} { return c.done }
+func (c *conn) Close() error          { c.once.Do(func() { close(c.done) }); return nil }
+func (c *conn) Dial(context.Context, string, string) (net.Conn, error) {
+	return nil, errors.New("nobody there")
+}
+
+func (w *world) Connect(context.Context, transport.Target) (transport.Conn, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.refusals) > 0 {
+		err := w.refusals[0]
+		w.refusals = w.refusals[1:]
+		return nil, err
+	}
+	c := &conn{done: make(chan struct{})}
+	w.conns = append(w.conns, c)
+	return c, nil
+}
+
+type agent struct {
+	w    *world
+	boot int
+}
+
+func (a *agent) Observe(_ context.Context, all []resource.Resource) ([]drift.Report, error) {
+	return slices.Repeat([]drift.Report{{Status: drift.InSync}}, len(all)), nil
+}
+
+func (a *agent) Apply(_ context.Context, r resource.Resource, _ drift.Report, why resource.Cause, _ func(string)) error {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	a.w.applied = append(a.w.applied, fmt.Sprint(r.Key(), " ", why.Triggered, " ", why.Made))
+	if r.Key() == "reboot" {
+		a.w.boot++
+		a.w.refusals = slices.Repeat([]error{away}, 5)
+		_ = a.w.conns[len(a.w.conns)-1].Close()
+	}
+	return nil
+}
+
+func (a *agent) Remove(_ context.Context, r resource.Resource, made bool, _ func(string)) error {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	a.w.applied = append(a.w.applied, fmt.Sprint("remove ", r.Key(), " ", made))
+	return nil
+}
+func (a *agent) Ping(context.Context, string) (time.Duration, error) { return time.Millisecond, nil }
+func (a *agent) Exchange(context.Context, string, []byte) ([]byte, error) {
+	return nil, errors.New("none")
+}
+func (a *agent) BootID() string { return fmt.Sprint(a.boot) }
+func (a *agent) Close() error   { return nil }
+
+var away = retry.Mark(errors.New("no answer"), retry.Unreachable)
+
+func (w *world) fleet() *fleet.Fleet {
+	return fleet.New(fleet.Options{
+		Target: func(string) (transport.Target, error) { return transport.Target{}, nil },
+		Dialer: w,
+		Start: func(context.Context, transport.Conn, transport.Target) (fleet.Agent, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return &agent{w, w.boot}, nil
+		},
+		Registry: resource.NewRegistry(resource.Kind{Name: "thing", New: func() resource.Resource { return &thing{} }}),
+	})
+}
+
+// thing is a resource.
+type thing struct {
+	Name string `json:"name"`
+	resource.Resource
+}
+
+func (t *thing) Kind() string                 { return "thing" }
+func (t *thing) Key() string                  { return t.Name }
+func (t *thing) Reboots() bool                { return t.Name == "reboot" }
+func (t *thing) MarshalJSON() ([]byte, error) { return json.Marshal(map[string]string{"name": t.Name}) }
+
+func node(name string) *engine.Node {
+	return &engine.Node{ID: "web1/thing:" + name, Kind: "thing", Key: name, Scope: "web1", Body: fleet.Body(&thing{Name: name})}
+}
+
+func observe(t *testing.T, f *fleet.Fleet) error {
+	t.Helper()
+	reports, err := f.Observe(context.Background(), "web1", []*engine.Node{node("a"), node("b")})
+	if err == nil && len(reports) != 2 {
+		t.Fatalf("%d reports for 2 nodes", len(reports))
+	}
+	return err
+}
+
+func TestAHostIsEnteredOnceAndAgainWhenItsConnectionDied(t *testing.T) {
+	w := &world{}
+	f := w.fleet()
+	defer f.Close()
+	for range 3 {
+		if err := observe(t, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(w.conns) != 1 {
+		t.Errorf("%d connections for one host", len(w.conns))
+	}
+	_ = w.conns[0].Close()
+	if err := observe(t, f); err != nil || len(w.conns) != 2 {
+		t.Errorf("after its death: %v, %d connections", err, len(w.conns))
+	}
+}
+
+func TestConcurrentUsesShareOneEntry(t *testing.T) {
+	w := &world{}
+	f := w.fleet()
+	defer f.Close()
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if err := observe(t, f); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(w.conns) != 1 {
+		t.Errorf("%d connections", len(w.conns))
+	}
+}
+
+func TestAHostThatDoesNotAnswerIsUnreachableAtOnce(t *testing.T) {
+	w := &world{refusals: []error{away}}
+	f := w.fleet()
+	defer f.Close()
+	err := observe(t, f)
+	if retry.ClassOf(err) != retry.Unreachable || !errors.Is(err, transport.ErrNoEntry) {
+		t.Errorf("%v, %v", retry.ClassOf(err), err)
+	}
+}
+
+func TestAnExpectedHostIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{refusals: slices.Repeat([]error{away}, 20)}
+		f := w.fleet()
+		defer f.Close()
+		f.Expect("web1")
+		if err := observe(t, f); err != nil {
+			t.Errorf("not waited for: %v", err)
+		}
+	})
+}
+
+func TestAnExpectedHostThatNeverComesIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{refusals: slices.Repeat([]error{away}, 10000)}
+		f := w.fleet()
+		defer f.Close()
+		f.Expect("web1")
+		start := time.Now()
+		err := observe(t, f)
+		if took := time.Since(start); retry.ClassOf(err) != retry.Unreachable || took < time.Minute || took > 3*time.Minute {
+			t.Errorf("after %s: %v", took, err)
+		}
+	})
+}
+
+func TestARefusedKeyIsFinalEvenForAnExpectedHost(t *testing.T) {
+	w := &world{refusals: []error{fmt.Errorf("%w: web1", transport.ErrHostKeyChanged)}}
+	f := w.fleet()
+	defer f.Close()
+	f.Expect("web1")
+	err := observe(t, f)
+	if retry.ClassOf(err) != retry.Permanent || !errors.Is(err, transport.ErrHostKeyChanged) {
+		t.Errorf("%v, %v", retry.ClassOf(err), err)
+	}
+}
+
+func TestARebootIsAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{}
+		f := w.fleet()
+		defer f.Close()
+		err := f.Apply(context.Background(), node("reboot"), drift.Report{}, engine.Cause{}, func(string) {})
+		if err != nil || len(w.conns) != 2 {
+			t.Errorf("%v, %d connections", err, len(w.conns))
+		}
+	})
+}
+
+func TestCausesAndRecordsReachTheHost(t *testing.T) {
+	w := &world{}
+	f := w.fleet()
+	defer f.Close()
+	ctx := context.Background()
+	if err := f.Apply(ctx, node("a"), drift.Missing(), engine.Cause{Triggered: []string{"x"}, Made: true}, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	rec := engine.Record{ID: "web1/thing:a", Kind: "thing", Key: "a", Scope: "web1", Removal: json.RawMessage(`{"name":"a"}`), Made: true}
+	if err := f.Remove(ctx, rec, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"a [x] true", "remove a true"}; !slices.Equal(w.applied, want) {
+		t.Errorf("the host was asked %q, want %q", w.applied, want)
+	}
+}
