@@ -85,21 +85,24 @@ func (m *Mounts) remount(target string, options []string) bool {
 	return false
 }
 
-// liveOptions are options as the kernel shows them: rw or ro first, and without
-// those that only mount(8) and systemd know.
+// liveOptions are options as the kernel shows them: rw or ro first, without
+// those that undo another or that only mount(8) and systemd know.
 func liveOptions(options []string) string {
-	out := []string{"rw"}
+	out, atime := []string{"rw"}, "relatime"
 	for _, o := range options {
-		switch {
-		case o == "ro":
+		switch o {
+		case "ro":
 			out[0] = "ro"
-		case o == "rw", o == "defaults", o == "auto", o == "noauto", o == "nofail", o == "_netdev", o == "bind",
-			strings.HasPrefix(o, "x-"):
+		case "noatime":
+			atime = o
+		case "rw", "suid", "dev", "exec", "atime", "relatime", "defaults", "auto", "noauto", "nofail", "_netdev", "bind":
 		default:
-			out = append(out, o)
+			if !strings.HasPrefix(o, "x-") {
+				out = append(out, o)
+			}
 		}
 	}
-	return strings.Join(append(out, "relatime"), ",")
+	return strings.Join(append(out, atime), ",")
 }
 
 func (m *Mounts) umount(_ context.Context, h *Host, c resource.Command) (resource.Output, error) {

@@ -13,10 +13,15 @@ import (
 // For returns the cases of a kind; none for a kind that is not known.
 func For(kind string) []resourcetest.Case {
 	all := map[string]func() []resourcetest.Case{
+		"authkey":   authkeyCases,
 		"directory": directoryCases,
 		"file":      fileCases,
 		"group":     groupCases,
+		"hostname":  hostnameCases,
+		"hosts":     hostsCases,
+		"mount":     mountCases,
 		"symlink":   symlinkCases,
+		"sysctl":    sysctlCases,
 		"unit":      unitCases,
 		"package":   packageCases,
 		"user":      userCases,
