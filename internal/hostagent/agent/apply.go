@@ -23,7 +23,7 @@ func (s *server) apply(ctx context.Context, log func(string), req proto.ApplyReq
 	if _, ok := res.(resource.Batcher); ok {
 		err = s.batches.apply(ctx, &member{res: res, found: req.Found, log: log, host: s.o.Host})
 	} else {
-		err = res.Apply(ctx, h, req.Found, resource.Cause{Triggered: req.Triggered})
+		err = res.Apply(ctx, h, req.Found, req.Cause)
 	}
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
+	"github.com/updraft-cloud/updraft/internal/resource"
 )
 
 // Version is the version of the protocol. Both ends must have the same, which
@@ -90,8 +91,8 @@ type ObserveReply struct {
 // ApplyRequest asks to make the host agree with one resource.
 type ApplyRequest struct {
 	Item
-	Found     drift.Report `json:"found"`
-	Triggered []string     `json:"triggered,omitempty"`
+	Found drift.Report   `json:"found"`
+	Cause resource.Cause `json:"cause"`
 }
 
 // RemoveRequest asks to take one resource back.
