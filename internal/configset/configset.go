@@ -38,9 +38,14 @@ type Input struct {
 	Use   spec.Use
 }
 
-// Fault reports a fault of the named parameter at its position in the cloud file.
+// Fault reports a fault of the named parameter at its position in the cloud file,
+// or at that of the whole use where no parameters are written.
 func (in *Input) Fault(param, mend, format string, args ...any) {
-	in.Diags.Errorf(in.Use.Params.PosOf(param), in.Use.Path+"."+param, mend, format, args...)
+	pos := in.Use.Params.PosOf(param)
+	if pos.IsZero() {
+		pos = in.Use.Pos
+	}
+	in.Diags.Errorf(pos, in.Use.Path+"."+param, mend, format, args...)
 }
 
 // Item is a resource that a set asks for.
