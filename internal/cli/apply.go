@@ -102,7 +102,7 @@ func (a *app) concluded(res engine.Result, again string) error {
 	}
 	switch {
 	case len(res.Failed) > 0:
-		return &exitError{code: exitError}
+		return &exitError{code: exitFailed}
 	case res.Stopped:
 		return &exitError{code: exitInterrupted}
 	}

@@ -42,7 +42,7 @@ changes nothing, and two runs print the same bytes as long as nothing moves.
 				return err
 			}
 			if len(p.Blind) > 0 {
-				return &exitError{code: exitError}
+				return &exitError{code: exitFailed}
 			}
 			if !p.Empty() {
 				return &exitError{code: exitChanges}

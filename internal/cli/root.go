@@ -17,7 +17,7 @@ import (
 // Exit statuses, as documented in every command's help.
 const (
 	exitOK          = 0
-	exitError       = 1 // something failed; the message says what
+	exitFailed      = 1 // something failed; the message says what
 	exitChanges     = 2 // plan: there is something to do
 	exitChecks      = 3 // verify, up: a check did not pass
 	exitLocked      = 4 // another updraft is at work on the cloud
@@ -128,7 +128,7 @@ func (a *app) status(err error) int {
 		return ee.code
 	case errors.As(err, &list):
 		fmt.Fprintln(a.err, list.Error())
-		return exitError
+		return exitFailed
 	case errors.As(err, &held):
 		fmt.Fprintf(a.err, "updraft: %v\n", err)
 		return exitLocked
@@ -137,7 +137,7 @@ func (a *app) status(err error) int {
 		return exitInterrupted
 	}
 	fmt.Fprintf(a.err, "updraft: %v\n", err)
-	return exitError
+	return exitFailed
 }
 
 // defaultStateDir is /var/lib/updraft for root, otherwise the user's state

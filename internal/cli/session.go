@@ -80,7 +80,7 @@ func (a *app) open(cloud *spec.Cloud) (*session, error) {
 		return nil, err
 	}
 	s.fleet = fleet.New(fleet.Options{
-		Target: s.target, Dialer: ssh.New(), Start: startAgent, Registry: all.Registry(),
+		Target: s.target, Dialer: &ssh.Dialer{}, Start: fleet.Starter(), Registry: all.Registry(),
 	})
 	return s, nil
 }
@@ -111,8 +111,8 @@ func (a *app) lab() *lab.Provider {
 // a key of the cloud's own.
 func (s *session) access(h *spec.Host) machine.Access {
 	acc := machine.Access{
-		User: h.Access.User, Port: h.Access.Port, Address: h.Address, Identity: h.Access.Identity,
-		KnownHosts: h.Access.KnownHosts, Jump: h.Access.Jump,
+		User: h.Access.User, Port: h.Access.Port, Address: h.Address, Identity: s.path(h.Access.Identity),
+		KnownHosts: s.path(h.Access.KnownHosts), Jump: h.Access.Jump,
 	}
 	if acc.User == "" {
 		acc.User = "root"
@@ -127,6 +127,20 @@ func (s *session) access(h *spec.Host) machine.Access {
 		acc.Identity = s.identity()
 	}
 	return acc
+}
+
+// path resolves a path of the cloud file: ~ is the user's home, and relative
+// paths start at the file.
+func (s *session) path(p string) string {
+	if rest, ok := strings.CutPrefix(p, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(filepath.Dir(s.a.file), p)
 }
 
 func (s *session) identity() string { return filepath.Join(s.dir, "id_ed25519") }
@@ -154,7 +168,7 @@ func (s *session) target(name string) (transport.Target, error) {
 	}
 	if h := s.cloud.Host(name); h != nil {
 		t.Agent = h.Access.Agent
-		t.SudoPassword = sudoPassword(h.Access.SudoPasswordFile)
+		t.SudoPassword = sudoPassword(s.path(h.Access.SudoPasswordFile))
 	}
 	return t, nil
 }

@@ -23,7 +23,7 @@ the reason and how to mend it.
 				if err := a.printJSON(map[string]any{"valid": false, "diagnostics": list}); err != nil {
 					return err
 				}
-				return &exitError{code: exitError}
+				return &exitError{code: exitFailed}
 			}
 			if err != nil {
 				return err

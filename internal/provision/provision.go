@@ -77,7 +77,7 @@ func digest(v any) string {
 type Service interface {
 	engine.Body
 	Observe(ctx context.Context) (drift.Report, error)
-	Ensure(ctx context.Context, log machine.Log) error
+	Ensure(ctx context.Context, log func(format string, args ...any)) error
 }
 
 // Executor is the [engine.Executor] of the deployer's scope.
