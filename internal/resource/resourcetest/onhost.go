@@ -11,8 +11,8 @@ import (
 // observe, apply, in sync, each drift told and mended, removed twice.
 func OnHost(t *testing.T, h resource.Host, c Case) {
 	t.Helper()
-	if c.Real.Skip != "" {
-		t.Skip(c.Real.Skip)
+	if lacks := c.Real.lacks(h); lacks != "" {
+		t.Skip(lacks)
 	}
 	ctx := t.Context()
 	if c.Given != nil {
@@ -43,6 +43,27 @@ func OnHost(t *testing.T, h resource.Host, c Case) {
 	if after := observeOn(t, h, c.Resource); !c.Stays && after.Status != first.Status {
 		t.Errorf("after removing it is %s %+v, before it was %s", after.Status, after.Changes, first.Status)
 	}
+}
+
+// lacks says why a case cannot be run on the host, or "".
+func (r Real) lacks(h resource.Host) string {
+	if r.Skip != "" {
+		return r.Skip
+	}
+	if _, err := h.Stat("/run/systemd/system"); r.Systemd && err != nil {
+		return "systemd does not run on the host"
+	}
+	for _, name := range r.Commands {
+		found := false
+		for _, dir := range []string{"/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"} {
+			_, err := h.Stat(dir + name)
+			found = found || err == nil
+		}
+		if !found {
+			return "the host has no " + name
+		}
+	}
+	return ""
 }
 
 func observeOn(t *testing.T, h resource.Host, r resource.Resource) drift.Report {

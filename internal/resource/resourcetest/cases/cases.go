@@ -13,18 +13,23 @@ import (
 // For returns the cases of a kind; none for a kind that is not known.
 func For(kind string) []resourcetest.Case {
 	all := map[string]func() []resourcetest.Case{
-		"authkey":   authkeyCases,
-		"directory": directoryCases,
-		"file":      fileCases,
-		"group":     groupCases,
-		"hostname":  hostnameCases,
-		"hosts":     hostsCases,
-		"mount":     mountCases,
-		"symlink":   symlinkCases,
-		"sysctl":    sysctlCases,
-		"unit":      unitCases,
-		"package":   packageCases,
-		"user":      userCases,
+		"authkey":      authkeyCases,
+		"directory":    directoryCases,
+		"file":         fileCases,
+		"group":        groupCases,
+		"hostname":     hostnameCases,
+		"hosts":        hostsCases,
+		"mount":        mountCases,
+		"symlink":      symlinkCases,
+		"sysctl":       sysctlCases,
+		"unit":         unitCases,
+		"command":      commandCases,
+		"cron":         cronCases,
+		"timer":        timerCases,
+		"kernelmodule": kernelmoduleCases,
+		"reboot":       rebootCases,
+		"package":      packageCases,
+		"user":         userCases,
 	}
 	if f := all[kind]; f != nil {
 		return f()

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/updraft-cloud/updraft/internal/resource"
+	"github.com/updraft-cloud/updraft/internal/resource/conffile"
 	"github.com/updraft-cloud/updraft/internal/resource/resourcetest"
 	"github.com/updraft-cloud/updraft/internal/resource/unit"
 )
@@ -135,4 +136,9 @@ func touch(path string) step {
 		}
 		return h.WriteFile(path, data, resource.Access{Mode: 0o644})
 	}
+}
+
+// mkdirAll makes a directory of root's and those above it.
+func mkdirAll(path string) step {
+	return func(_ context.Context, h resource.Host) error { return conffile.MakeDirs(h, path) }
 }

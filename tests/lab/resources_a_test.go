@@ -1,0 +1,65 @@
+package lab_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/updraft-cloud/updraft/internal/resource/hostos"
+	"github.com/updraft-cloud/updraft/internal/resource/resourcetest"
+	"github.com/updraft-cloud/updraft/internal/resource/resourcetest/cases"
+)
+
+// insideVariable is set in the process that runs in the throwaway system.
+const insideVariable = "UPDRAFT_TEST_INSIDE"
+
+// enterScript makes a throwaway copy of this system and runs the test binary in
+// it: an overlay over the root file system, with namespaces of its own for
+// mounts, host name, network and processes. All of it ends with the process.
+const enterScript = `set -e
+mount -t tmpfs none "$1"
+mkdir "$1/up" "$1/work" "$1/root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/up,workdir=$1/work" "$1/root"
+mount -t proc proc "$1/root/proc"
+mount --rbind /dev "$1/root/dev"
+mkdir -p "$1/root/run" "$1/root/tmp"
+cp "$2" "$1/root/updraft-test"
+exec chroot "$1/root" /updraft-test -test.v -test.run '^TestKindsInside$'
+`
+
+// TestKindsOnARealSystem runs the cases of the kinds that need no running
+// systemd against the real commands and the real kernel.
+func TestKindsOnARealSystem(t *testing.T) {
+	needLab(t)
+	self, err := filepath.EvalSymlinks("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "--propagation", "private", "--uts", "--net", "--pid", "--fork",
+		"sh", "-c", enterScript, "sh", t.TempDir(), self)
+	cmd.Env = append(os.Environ(), insideVariable+"=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
+// TestKindsInside is what runs in the throwaway system.
+func TestKindsInside(t *testing.T) {
+	if os.Getenv(insideVariable) == "" {
+		t.Skip("it is run by TestKindsOnARealSystem")
+	}
+	h, err := hostos.New(hostos.Options{Log: func(line string) { t.Log(line) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{
+		"authkey", "directory", "file", "group", "hostname", "hosts", "mount", "symlink", "sysctl", "user",
+	} {
+		for _, c := range cases.For(kind) {
+			t.Run(kind+"/"+c.Name, func(t *testing.T) { resourcetest.OnHost(t, h, c) })
+		}
+	}
+}
