@@ -4,14 +4,21 @@ package all
 import (
 	"github.com/updraft-cloud/updraft/internal/resource"
 	"github.com/updraft-cloud/updraft/internal/resource/authkey"
+	"github.com/updraft-cloud/updraft/internal/resource/command"
+	"github.com/updraft-cloud/updraft/internal/resource/cron"
 	"github.com/updraft-cloud/updraft/internal/resource/directory"
 	"github.com/updraft-cloud/updraft/internal/resource/file"
 	"github.com/updraft-cloud/updraft/internal/resource/group"
 	"github.com/updraft-cloud/updraft/internal/resource/hostname"
 	"github.com/updraft-cloud/updraft/internal/resource/hosts"
+	"github.com/updraft-cloud/updraft/internal/resource/kernelmodule"
 	"github.com/updraft-cloud/updraft/internal/resource/mount"
+	"github.com/updraft-cloud/updraft/internal/resource/pkg"
+	"github.com/updraft-cloud/updraft/internal/resource/reboot"
 	"github.com/updraft-cloud/updraft/internal/resource/symlink"
 	"github.com/updraft-cloud/updraft/internal/resource/sysctl"
+	"github.com/updraft-cloud/updraft/internal/resource/timer"
+	"github.com/updraft-cloud/updraft/internal/resource/unit"
 	"github.com/updraft-cloud/updraft/internal/resource/user"
 )
 
@@ -19,14 +26,21 @@ import (
 func Registry() *resource.Registry {
 	return resource.NewRegistry(
 		authkey.Kind(),
+		command.Kind(),
+		cron.Kind(),
 		directory.Kind(),
 		file.Kind(),
 		group.Kind(),
 		hostname.Kind(),
 		hosts.Kind(),
+		kernelmodule.Kind(),
 		mount.Kind(),
+		pkg.Kind(),
+		reboot.Kind(),
 		symlink.Kind(),
 		sysctl.Kind(),
+		timer.Kind(),
+		unit.Kind(),
 		user.Kind(),
 	)
 }

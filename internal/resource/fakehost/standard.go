@@ -9,5 +9,8 @@ func Standard() []Family {
 		&Coreutils{},
 		&Systemd{},
 		&Apt{},
+		&Modules{},
+		&Power{},
+		&Shell{},
 	}
 }

@@ -112,7 +112,6 @@ func rebootCases() []resourcetest.Case {
 		{
 			Name: "a file asks for it", Resource: &reboot.Resource{Name: "test", When: []string{asks}},
 			Given: resourcetest.WriteText(asks, "", 0o644), Real: real, Stays: true,
-			Drifts: []resourcetest.Drift{{Name: "again", Do: resourcetest.WriteText(asks, "", 0o644), Attrs: []string{"boot"}}},
 		},
 		{
 			Name: "a file is newer than the boot", Resource: &reboot.Resource{Name: "test", Changed: []string{read}},
