@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -472,7 +473,7 @@ func TestAnUpstreamThatSendsNothingIsGivenUp(t *testing.T) {
 			t.Errorf("first read: %d, %v", n, err)
 		}
 		time.Sleep(time.Hour) // fake time: a reader that takes long is no stall
-		if _, err := body.Read(buf); err != errStalled {
+		if _, err := body.Read(buf); !errors.Is(err, errStalled) {
 			t.Errorf("second read: %v", err)
 		}
 		if took := time.Since(start); took != time.Hour+time.Minute {

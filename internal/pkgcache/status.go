@@ -67,13 +67,13 @@ func (c *Cache) ownPage(w http.ResponseWriter, r *http.Request) {
 		c.writeText(w)
 	case "/stats":
 		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(c.Stats())
+		_ = json.NewEncoder(w).Encode(c.Stats()) // a client that has gone does not mind
 	case "/healthz":
 		if _, err := os.Stat(c.store.dir); err != nil {
 			fail(w, http.StatusServiceUnavailable, fmt.Sprintf("the store is gone: %v", err))
 			return
 		}
-		io.WriteString(w, "ok\n")
+		say(w, "ok\n")
 	default:
 		fail(w, http.StatusNotFound, "this is a proxy: name it in Acquire::http::Proxy (apt) or proxy= (dnf). "+
 			"Its own pages are /, /stats and /healthz")

@@ -223,12 +223,12 @@ func (s *store) open(key string) *object {
 	return &object{File: f, meta: e.meta, checked: e.checked, s: s, e: e}
 }
 
-// Close releases the object.
-func (o *object) Close() error {
+// release lets the object be evicted again.
+func (o *object) release() {
 	o.s.mu.Lock()
 	o.e.pins--
 	o.s.mu.Unlock()
-	return o.File.Close()
+	_ = o.Close() // it was only read
 }
 
 // current returns when the upstream last said that this is the object.

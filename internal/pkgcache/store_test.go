@@ -61,7 +61,7 @@ func TestTheOrderOfUseSurvivesARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.open("aa").Close() // used now
+	s.open("aa").release() // used now
 	s.close()
 	s = openTest(t, dir, 2)
 	defer s.close()
@@ -88,7 +88,7 @@ func TestWhatIsBeingServedIsNotEvicted(t *testing.T) {
 	held := r.cache.store.open(mustTarget(t, r.up.url("/a.deb")).key)
 	r.wantBody(r.get("/b.deb"), "relayed", strings.Repeat("b", 1024))
 	r.settle()
-	held.Close()
+	held.release()
 	r.wantBody(r.get("/b.deb"), "miss", strings.Repeat("b", 1024))
 }
 

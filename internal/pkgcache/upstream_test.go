@@ -82,7 +82,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case f == nil:
 		u.note(r, 404)
-		http.Error(w, "no such file", 404)
+		http.Error(w, "no such file", http.StatusNotFound)
 	case f.serve != nil:
 		u.note(r, 0)
 		f.serve(w, r)
