@@ -90,7 +90,7 @@ func TestApply(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c, _ := start(t, newWorld())
 			var lines []string
-			err := c.Apply(t.Context(), &tt.r, drift.Missing(), tt.triggered, func(l string) { lines = append(lines, l) })
+			err := c.Apply(t.Context(), &tt.r, drift.Missing(), resource.Cause{Triggered: tt.triggered}, func(l string) { lines = append(lines, l) })
 			switch {
 			case tt.err == "" && err != nil, tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)), retry.ClassOf(err) != tt.class:
 				t.Errorf("got %v (%v), want %q (%v)", err, retry.ClassOf(err), tt.err, tt.class)
@@ -114,7 +114,7 @@ func TestWhatWaitsAtTheSameTimeIsAppliedTogether(t *testing.T) {
 			if i == 7 {
 				b.Name = "bad"
 			}
-			err := c.Apply(t.Context(), b, drift.Missing(), nil, nil)
+			err := c.Apply(t.Context(), b, drift.Missing(), resource.Cause{}, nil)
 			if (err != nil) != (i == 7) {
 				t.Errorf("%s: %v", b.Name, err)
 			}
@@ -135,7 +135,7 @@ func TestCancelEndsARequestAndNotTheOthers(t *testing.T) {
 	c, _ := start(t, w)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
-	go func() { ended <- c.Apply(ctx, &thing{Name: "blocks"}, drift.Missing(), nil, nil) }()
+	go func() { ended <- c.Apply(ctx, &thing{Name: "blocks"}, drift.Missing(), resource.Cause{}, nil) }()
 	<-w.started
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -146,7 +146,7 @@ func TestCancelEndsARequestAndNotTheOthers(t *testing.T) {
 	default:
 		t.Error("the call came back before the work had ended")
 	}
-	if err := c.Apply(t.Context(), &thing{Name: "a"}, drift.Missing(), nil, nil); err != nil {
+	if err := c.Apply(t.Context(), &thing{Name: "a"}, drift.Missing(), resource.Cause{}, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -155,14 +155,14 @@ func TestCloseEndsAllRequests(t *testing.T) {
 	w := newWorld()
 	c, _ := start(t, w)
 	ended := make(chan error)
-	go func() { ended <- c.Apply(t.Context(), &thing{Name: "blocks"}, drift.Missing(), nil, nil) }()
+	go func() { ended <- c.Apply(t.Context(), &thing{Name: "blocks"}, drift.Missing(), resource.Cause{}, nil) }()
 	<-w.started
 	c.Close()
 	if err := <-ended; retry.ClassOf(err) != retry.Unreachable {
 		t.Errorf("got %v (%v)", err, retry.ClassOf(err))
 	}
 	<-w.ended
-	if err := c.Apply(t.Context(), &thing{Name: "a"}, drift.Missing(), nil, nil); !errors.Is(err, transport.ErrClosed) {
+	if err := c.Apply(t.Context(), &thing{Name: "a"}, drift.Missing(), resource.Cause{}, nil); !errors.Is(err, transport.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 }
@@ -171,13 +171,16 @@ func TestALostConnectionIsUnreachable(t *testing.T) {
 	w := newWorld()
 	c, conn := start(t, w)
 	ended := make(chan error)
-	go func() { ended <- c.Apply(t.Context(), &thing{Name: "blocks"}, drift.Missing(), nil, nil) }()
+	go func() { ended <- c.Apply(t.Context(), &thing{Name: "blocks"}, drift.Missing(), resource.Cause{}, nil) }()
 	<-w.started
 	conn.Close()
-	if err := <-ended; retry.ClassOf(err) != retry.Unreachable || !strings.Contains(err.Error(), "lost the host agent on host1") {
+	if err := <-ended; retry.ClassOf(err) != retry.Unreachable {
 		t.Errorf("got %v (%v)", err, retry.ClassOf(err))
 	}
 	<-c.Done()
+	if err := c.Err(); retry.ClassOf(err) != retry.Unreachable || !strings.Contains(err.Error(), "lost the host agent on host1") {
+		t.Errorf("Err: %v", err)
+	}
 	<-w.ended
 }
 

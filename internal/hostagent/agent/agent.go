@@ -132,6 +132,9 @@ func (s *server) start(ctx context.Context, req proto.Request) {
 	s.mu.Unlock()
 	s.wg.Go(func() {
 		body, err := s.handle(ctx, req)
+		if err != nil && ctx.Err() != nil { // cut off: it is unknown how far it came
+			err = retry.Mark(err, retry.Unreachable)
+		}
 		s.mu.Lock()
 		delete(s.running, req.ID)
 		s.mu.Unlock()
