@@ -73,8 +73,11 @@ func newFixture(t testing.TB) *fixture {
 
 // provider returns a provider as a new process would.
 func (f *fixture) provider() *lab.Provider {
-	return lab.New(lab.Options{DataDir: filepath.Join(f.dir, "lab"), Owner: f.dir})
+	return lab.New(lab.Options{DataDir: filepath.Join(f.dir, "lab"), CacheDir: os.Getenv(cacheVariable), Owner: f.dir})
 }
+
+// cacheVariable names another cache of roots than the computer's.
+const cacheVariable = "UPDRAFT_TEST_LAB_CACHE"
 
 // cloudName returns a name that no other test process uses.
 func cloudName(suffix string) string { return fmt.Sprintf("t%d-%s", os.Getpid(), suffix) }

@@ -173,6 +173,9 @@ func (p *Provider) startUnit(ctx context.Context, m machine.Machine) error {
 		args = append(args, "--setenv="+e)
 	}
 	out, err := exec.CommandContext(ctx, "systemd-run", append(append(args, "--"), p.keeper(m)...)...).CombinedOutput()
+	if err != nil && strings.Contains(string(out), "was already loaded") {
+		return retry.Mark(errors.New("systemd is starting it for another process"), retry.Transient)
+	}
 	if err != nil {
 		return fmt.Errorf("systemd-run: %w: %s", err, strings.TrimSpace(string(out)))
 	}

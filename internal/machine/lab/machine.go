@@ -108,7 +108,7 @@ func (p *Provider) ensure(ctx context.Context, m machine.Machine, log machine.Lo
 		old, made = machine.Machine{}, false
 	}
 	running := p.up(ctx, m)
-	if err := p.furnish(ctx, m, running); err != nil {
+	if err := p.furnish(m, running); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -118,6 +118,10 @@ func (p *Provider) ensure(ctx context.Context, m machine.Machine, log machine.Lo
 		return err
 	}
 	if err := p.store(m); err != nil {
+		return err
+	}
+	// Only now is it written down where removal finds the known_hosts file.
+	if err := p.announce(m); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -147,7 +151,7 @@ func (p *Provider) boot(ctx context.Context, m machine.Machine, log machine.Log)
 
 // furnish makes the machine's directories and writes what is its own: identity,
 // host key and the login. On a machine that runs only the login can have changed.
-func (p *Provider) furnish(ctx context.Context, m machine.Machine, running bool) error {
+func (p *Provider) furnish(m machine.Machine, running bool) error {
 	dir := p.hostDir(m.Cloud, m.Name)
 	for _, sub := range []string{"upper", "work", "root", "containers"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
@@ -155,8 +159,7 @@ func (p *Provider) furnish(ctx context.Context, m machine.Machine, running bool)
 		}
 	}
 	t := tree{top: filepath.Join(dir, "upper"), base: p.rootDir(imageID(m))}
-	key, err := ensureHostKey(t.top, m.Name)
-	if err != nil {
+	if _, err := ensureHostKey(t.top, m.Name); err != nil {
 		return err
 	}
 	if running {
@@ -170,11 +173,17 @@ func (p *Provider) furnish(ctx context.Context, m machine.Machine, running bool)
 			return err
 		}
 	}
-	if err := admit(t, m.Access); err != nil {
-		return err
-	}
+	return admit(t, m.Access)
+}
+
+// announce adds the machine's host key to the cloud's known_hosts.
+func (p *Provider) announce(m machine.Machine) error {
 	if m.Access.KnownHosts == "" {
 		return nil
+	}
+	key, err := ensureHostKey(filepath.Join(p.hostDir(m.Cloud, m.Name), "upper"), m.Name)
+	if err != nil {
+		return err
 	}
 	p.known.Lock()
 	defer p.known.Unlock()
