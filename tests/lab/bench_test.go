@@ -30,7 +30,7 @@ func BenchmarkLab(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			var made, answered, removed time.Duration
+			var made, answered, observed, removed time.Duration
 			var cpu float64
 			for b.Loop() {
 				start := time.Now()
@@ -44,6 +44,13 @@ func BenchmarkLab(b *testing.B) {
 				answered += time.Since(start)
 				cpu += cpuSeconds(b, cloud)
 				start = time.Now()
+				for _, m := range topo.Machines {
+					if r, err := p.ObserveMachine(b.Context(), m); err != nil || !r.Agrees() {
+						b.Fatal(r, err)
+					}
+				}
+				observed += time.Since(start)
+				start = time.Now()
 				if err := p.RemoveAll(b.Context(), cloud, quiet); err != nil {
 					b.Fatal(err)
 				}
@@ -52,6 +59,7 @@ func BenchmarkLab(b *testing.B) {
 			b.ReportMetric(made.Seconds()/float64(b.N), "made-s")
 			b.ReportMetric(answered.Seconds()/float64(b.N), "answer-s")
 			b.ReportMetric(cpu/float64(b.N*n), "cpu-s/host")
+			b.ReportMetric(float64(observed.Microseconds())/1000/float64(b.N*n), "observe-ms/host")
 			b.ReportMetric(removed.Seconds()/float64(b.N), "remove-s")
 		})
 	}

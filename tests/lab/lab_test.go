@@ -179,7 +179,7 @@ func TestHostsAreAsDescribed(t *testing.T) {
 		{"and by IPv6", "ping -qc1 -W2 " + two.NICs[0].Address6.Addr().String() + " >/dev/null && echo yes", "yes"},
 		{"and over TCP on the second network", "timeout 5 bash -c 'exec 3<>/dev/tcp/" + two.NICs[1].Address.Addr().String() + "/22; head -c 7 <&3'", "SSH-2.0"},
 		{"no packet finds a way out", "ping -qc1 -W1 192.0.2.1 >/dev/null 2>&1 || echo none", "none"},
-		{"packages come from somewhere", "grep -c ^deb /etc/apt/sources.list", "2"},
+		{"packages come from somewhere", "grep -q ^deb /etc/apt/sources.list && echo yes", "yes"},
 		{"services may make keyrings and namespaces", "systemd-run --quiet --pipe --wait unshare --mount --net true && echo yes", "yes"},
 	} {
 		if got, err := ssh(t, one, tc.command); got != tc.want {
