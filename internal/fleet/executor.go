@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,6 +47,7 @@ func resourceOf(n *engine.Node) (resource.Resource, error) {
 }
 
 // Observe implements [engine.Executor]: one round trip for all nodes of a host.
+// Payloads that are not needed for it stay here (resource.Probe).
 func (f *Fleet) Observe(ctx context.Context, scope string, nodes []*engine.Node) ([]drift.Report, error) {
 	all := make([]resource.Resource, len(nodes))
 	for i, n := range nodes {
@@ -53,7 +55,7 @@ func (f *Fleet) Observe(ctx context.Context, scope string, nodes []*engine.Node)
 		if err != nil {
 			return nil, err
 		}
-		all[i] = resource.Probe(r)
+		all[i] = r
 	}
 	a, err := f.agent(ctx, scope)
 	if err != nil {
@@ -98,7 +100,7 @@ func (f *Fleet) Apply(ctx context.Context, n *engine.Node, found drift.Report, w
 	boot := a.BootID()
 	err = a.Apply(ctx, r, slim(found), resource.Cause{Triggered: why.Triggered, Made: why.Made}, log)
 	if rb, ok := r.(resource.Rebooter); ok && rb.Reboots() && (err == nil || retry.ClassOf(err) == retry.Unreachable) {
-		return f.awaitReboot(ctx, n.Scope, boot, log)
+		return f.reboot(ctx, n, boot, log)
 	}
 	return err
 }
@@ -113,6 +115,23 @@ func slim(r drift.Report) drift.Report {
 		out.Changes[i] = c
 	}
 	return out
+}
+
+// reboot waits for the host to come back, and looks whether the node agrees then.
+func (f *Fleet) reboot(ctx context.Context, n *engine.Node, boot string, log func(string)) error {
+	if err := f.awaitReboot(ctx, n.Scope, boot, log); err != nil {
+		return err
+	}
+	found, err := f.Observe(ctx, n.Scope, []*engine.Node{n})
+	switch {
+	case err != nil:
+		return err
+	case found[0].Status == drift.Unknown:
+		return fmt.Errorf("cannot tell whether the reboot helped: %s", found[0].Err)
+	case !found[0].Agrees():
+		return errors.New("the host has booted anew, and still something asks for a reboot")
+	}
+	return nil
 }
 
 // awaitReboot waits until the host answers with another boot.

@@ -10,11 +10,14 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
@@ -96,12 +99,26 @@ func (s *session) alive() bool {
 	if s == nil {
 		return false
 	}
+	return !over(s.conn.Done())
+}
+
+func over(done <-chan struct{}) bool {
 	select {
-	case <-s.conn.Done():
-		return false
-	default:
+	case <-done:
 		return true
+	default:
+		return false
 	}
+}
+
+// served reports whether the agent is there. It may have died by itself, as when
+// the host is out of memory.
+func (s *session) served() bool {
+	if s.agent == nil {
+		return false
+	}
+	mortal, ok := s.agent.(interface{ Done() <-chan struct{} })
+	return !ok || !over(mortal.Done())
 }
 
 func (s *session) close() {
@@ -174,7 +191,7 @@ func (f *Fleet) enter(ctx context.Context, name string, agent bool) (*session, e
 	h.mu.Lock()
 	s, expected := h.session, h.expected
 	h.mu.Unlock()
-	if s.alive() && (s.agent != nil || !agent) {
+	if s.alive() && (!agent || s.served()) {
 		return s, nil
 	}
 	s, err := f.make(ctx, name, s, agent, expected)
@@ -203,14 +220,16 @@ func (f *Fleet) make(ctx context.Context, name string, s *session, agent bool, e
 				return f.classify(err, expected)
 			}
 		}
-		if !agent || s.agent != nil {
+		if !agent || s.served() {
 			return nil
 		}
-		if err := f.start(ctx, name, s); err != nil {
+		served, err := f.start(ctx, name, s)
+		if err != nil {
 			s.close()
 			s = nil
 			return f.classify(err, expected)
 		}
+		s = served
 		return nil
 	})
 	if err != nil {
@@ -243,11 +262,18 @@ func mark(err error, name string) error {
 	return retry.Mark(fmt.Errorf("%w %s: %w", transport.ErrNoEntry, name, err), class)
 }
 
+// connect enters a host. A slot is only taken once the host has taken the
+// stream, so that hosts that are away do not keep those waiting that are there.
 func (f *Fleet) connect(ctx context.Context, name string) (*session, error) {
 	t, err := f.opts.Target(name)
 	if err != nil {
 		return nil, err
 	}
+	hangUp, err := knock(ctx, &t)
+	if err != nil {
+		return nil, err
+	}
+	defer hangUp()
 	select {
 	case f.slots <- struct{}{}:
 		defer func() { <-f.slots }()
@@ -261,13 +287,57 @@ func (f *Fleet) connect(ctx context.Context, name string) (*session, error) {
 	return &session{conn: conn}, nil
 }
 
-func (f *Fleet) start(ctx context.Context, name string, s *session) (err error) {
+// knock dials the target, and puts the stream in place of its dialler for one
+// use. hangUp closes it if it was not used. Behind a jump host there is nothing
+// to dial from here.
+func knock(ctx context.Context, t *transport.Target) (hangUp func(), err error) {
+	if t.Jump != nil || t.Address == "" {
+		return func() {}, nil
+	}
+	dial := t.Dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	limited, cancel := context.WithTimeout(ctx, cmp.Or(t.ConnectTimeout, dialTimeout))
+	defer cancel()
+	addr := net.JoinHostPort(t.Address, strconv.Itoa(cmp.Or(t.Port, 22)))
+	nc, err := dial(limited, "tcp", addr)
+	if err != nil {
+		return nil, retry.Mark(fmt.Errorf("cannot reach %s (%s): %w", t.Name, addr, err), retry.Unreachable)
+	}
+	var unused atomic.Bool
+	unused.Store(true)
+	t.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if unused.Swap(false) {
+			return nc, nil
+		}
+		return dial(ctx, network, addr)
+	}
+	return func() {
+		if unused.Swap(false) {
+			nc.Close()
+		}
+	}, nil
+}
+
+// dialTimeout is that of a target that has none.
+const dialTimeout = 10 * time.Second
+
+// start starts the agent over the session's connection, in place of one that
+// has died. The session itself is left as it is, since others may be using it.
+func (f *Fleet) start(ctx context.Context, name string, s *session) (*session, error) {
 	t, err := f.opts.Target(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.agent, err = f.opts.Start(ctx, s.conn, t)
-	return err
+	a, err := f.opts.Start(ctx, s.conn, t)
+	if err != nil {
+		return nil, err
+	}
+	if s.agent != nil {
+		_ = s.agent.Close()
+	}
+	return &session{conn: s.conn, agent: a}, nil
 }
 
 // agent returns the agent on a host.

@@ -238,3 +238,34 @@ func TestCausesAndRecordsReachTheHost(t *testing.T) {
 		t.Errorf("the host was asked %q, want %q", w.applied, want)
 	}
 }
+
+// mortal is an agent that can die by itself.
+type mortal struct {
+	*agent
+	done chan struct{}
+}
+
+func (m mortal) Done() <-chan struct{} { return m.done }
+
+func TestAnAgentThatDiedIsStartedAnewOverTheSameConnection(t *testing.T) {
+	w := &world{}
+	var agents []mortal
+	f := fleet.New(fleet.Options{
+		Target: func(string) (transport.Target, error) { return transport.Target{}, nil },
+		Dialer: w,
+		Start: func(context.Context, transport.Conn, transport.Target) (fleet.Agent, error) {
+			agents = append(agents, mortal{&agent{w: w}, make(chan struct{})})
+			return agents[len(agents)-1], nil
+		},
+	})
+	defer f.Close()
+	for range 2 {
+		if err := observe(t, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(agents[0].done)
+	if err := observe(t, f); err != nil || len(agents) != 2 || len(w.conns) != 1 {
+		t.Errorf("%v, %d agents over %d connections", err, len(agents), len(w.conns))
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/hostagent"
 	"github.com/updraft-cloud/updraft/internal/hostagent/embedded"
+	"github.com/updraft-cloud/updraft/internal/hostagent/proto"
 	"github.com/updraft-cloud/updraft/internal/resource"
 	"github.com/updraft-cloud/updraft/internal/transport"
 )
@@ -93,4 +94,29 @@ func left(ctx context.Context) time.Duration {
 		return max(time.Until(deadline), time.Millisecond)
 	}
 	return probeTimeout
+}
+
+// RemoveAgent ends the agent on a host and removes it from there.
+func (f *Fleet) RemoveAgent(ctx context.Context, name string) error {
+	s, err := f.enter(ctx, name, false)
+	if err != nil {
+		return err
+	}
+	defer f.Forget(name)
+	return hostagent.RemoveAgent(ctx, s.conn)
+}
+
+// Facts returns what a host says of itself: system, architecture, size.
+func (f *Fleet) Facts(ctx context.Context, name string) (proto.Facts, error) {
+	a, err := f.agent(ctx, name)
+	if err != nil {
+		return proto.Facts{}, err
+	}
+	c, ok := a.(interface {
+		Facts(ctx context.Context) (proto.Facts, error)
+	})
+	if !ok {
+		return proto.Facts{}, fmt.Errorf("%s cannot say anything of itself", name)
+	}
+	return c.Facts(ctx)
 }
