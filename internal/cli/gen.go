@@ -123,7 +123,8 @@ func cliReference(root *cobra.Command) ([]byte, error) {
 		}
 		return nil
 	}
-	return b.Bytes(), walk(root)
+	err := walk(root)
+	return b.Bytes(), err
 }
 
 // portable takes out defaults that depend on who generates the page.

@@ -22,8 +22,9 @@ replaces a file.
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			text := spec.Starter(name)
-			if _, diags := spec.Parse(a.file, text, spec.Options{}); diags.HasErrors() {
-				return diags // the name is not one
+			cloud, diags := spec.Parse(a.file, text, spec.Options{})
+			if diags.HasErrors() || cloud.Name != name {
+				return fmt.Errorf("%q is not the name of a cloud: write lower-case letters, digits and -, a letter first", name)
 			}
 			f, err := os.OpenFile(a.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 			if errors.Is(err, fs.ErrExist) {

@@ -210,7 +210,7 @@ func snapshot(t *testing.T, name string) map[string]string {
 		"mounts":     grep(string(mounts)),
 		"processes":  grep(sh("ps", "-eo", "pid,args")),
 		"cgroups":    grep(string(cgroups)),
-		"data":       grep(sh("ls", "-1", "/var/lib/updraft/lab", "/run/updraft/lab")),
+		"data":       grep(strings.Join(append(listDir("/var/lib/updraft/lab"), listDir("/run/updraft/lab")...), "\n")),
 	}
 }
 
