@@ -10,6 +10,7 @@ func Standard() []Family {
 		&Systemd{},
 		&Apt{},
 		&Modules{},
+		&Nft{},
 		&Power{},
 		&Shell{},
 	}

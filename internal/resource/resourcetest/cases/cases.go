@@ -24,6 +24,8 @@ func For(kind string) []resourcetest.Case {
 		"sysctl":       sysctlCases,
 		"unit":         unitCases,
 		"command":      commandCases,
+		"repository":   repositoryCases,
+		"nftables":     nftablesCases,
 		"cron":         cronCases,
 		"timer":        timerCases,
 		"kernelmodule": kernelmoduleCases,
