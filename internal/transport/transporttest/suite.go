@@ -150,7 +150,7 @@ func (c Config) gone(t *testing.T, pid int) {
 }
 
 // Eventually waits until f is true, and fails the test when it does not become so.
-func Eventually(t *testing.T, what string, f func() bool) {
+func Eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
