@@ -14,7 +14,7 @@ type ICMP struct {
 	Target   string   `json:"target" required:"true" doc:"Host, group, role, VIP or address that is to answer. Of a group or role, every host."`
 	Network  string   `json:"network,omitempty" doc:"Network on which the target's addresses are taken; by default the first of each host."`
 	Count    int      `json:"count,omitempty" default:"3" doc:"Echo requests sent to each address."`
-	Interval Duration `json:"interval,omitempty" default:"200ms" doc:"Pause between two requests."`
+	Interval Duration `json:"interval,omitempty" default:"20ms" doc:"Pause between two requests."`
 	Wait     Duration `json:"wait,omitempty" default:"1s" doc:"How long a reply may take before the request counts as lost."`
 	MaxLoss  float64  `json:"max_loss,omitempty" default:"0" doc:"Greatest share of lost requests that passes, in percent."`
 	MaxRTT   Duration `json:"max_rtt,omitempty" doc:"Greatest average round-trip time that passes; none by default."`
@@ -29,7 +29,7 @@ func icmpKind() Kind {
 		Doc:     "Pings addresses and judges loss and round-trip time.",
 		Example: "target: web\ncount: 3\nmax_rtt: 50ms\n",
 		New: func() Check {
-			return &ICMP{Count: 3, Interval: Duration(200 * time.Millisecond), Wait: Duration(time.Second)}
+			return &ICMP{Count: 3, Interval: Duration(20 * time.Millisecond), Wait: Duration(time.Second)}
 		},
 	}
 }
