@@ -41,6 +41,7 @@ systems in network namespaces on this computer.
 		a.labSnapshotCommand("restore", "Put the lab back to how it was when saved", machine.Snapshots.Restore),
 		a.labConnectCommand(),
 		a.labEnterCommand(),
+		a.labPruneCommand(),
 	)
 	return cmd
 }
@@ -181,6 +182,16 @@ func (a *app) labEnterCommand() *cobra.Command {
 				argv = []string{"/bin/bash", "-l"}
 			}
 			return a.lab().Shell(cmd.Context(), cloud, args[0], a.in, a.out, a.err, argv...)
+		},
+	}
+}
+
+func (a *app) labPruneCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "prune", Short: "Remove cached root file systems that no lab uses", Args: cobra.NoArgs,
+		Long: "prune removes root file systems from the cache that no machine and no snapshot is made of.\n" + exitHelp,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.lab().Prune(cmd.Context(), func(format string, v ...any) { fmt.Fprintf(a.err, format+"\n", v...) })
 		},
 	}
 }
