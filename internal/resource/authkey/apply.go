@@ -76,7 +76,7 @@ func (r *Resource) write(h resource.Host, f resource.Files, p place, why resourc
 	lines, want := splitLines(data), r.want()
 	got, i := find(lines, want.blob)
 	if i < 0 {
-		lines = append(lines, want.String())
+		lines = slices.Insert(lines, len(lines)-1, want.String())
 	} else {
 		if want.comment == "" {
 			want.comment = got.comment

@@ -98,18 +98,9 @@ func find(lines []string, blob string) (line, int) {
 	return line{}, -1
 }
 
-// splitLines splits a file into lines without their ends.
-func splitLines(data []byte) []string {
-	text := strings.TrimSuffix(string(data), "\n")
-	if text == "" {
-		return nil
-	}
-	return strings.Split(text, "\n")
-}
+// splitLines splits a file into lines. The last is what follows the last
+// newline, mostly nothing; new lines go before it, so that taking them out again
+// restores the file to the byte.
+func splitLines(data []byte) []string { return strings.Split(string(data), "\n") }
 
-func joinLines(lines []string) []byte {
-	if len(lines) == 0 {
-		return nil
-	}
-	return []byte(strings.Join(lines, "\n") + "\n")
-}
+func joinLines(lines []string) []byte { return []byte(strings.Join(lines, "\n")) }

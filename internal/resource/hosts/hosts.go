@@ -1,7 +1,6 @@
 // Package hosts is the kind "hosts": a block of /etc/hosts between two marks.
 //
-// What stands outside the marks is left as it is, byte by byte, except that a
-// missing newline at the end of the file is added.
+// What stands outside the marks is left as it is, byte by byte.
 package hosts
 
 import (
@@ -122,7 +121,9 @@ func (r *Resource) block() string {
 func (r *Resource) split(text string) (before, block, after string, err error) {
 	start := lineIndex(text, r.begin())
 	if start < 0 {
-		return text, "", "", nil
+		// Before a last line without a newline, so that none is to be added.
+		start = strings.LastIndexByte(text, '\n') + 1
+		return text[:start], "", text[start:], nil
 	}
 	end := lineIndex(text[start:], r.end())
 	if end < 0 {
@@ -194,9 +195,6 @@ func (r *Resource) edit(h resource.Host, block string) error {
 	before, _, after, err := r.split(text)
 	if err != nil {
 		return err
-	}
-	if block != "" && before != "" && !strings.HasSuffix(before, "\n") {
-		before += "\n"
 	}
 	if result := before + block + after; result != text {
 		return h.WriteFile(file, []byte(result), access)

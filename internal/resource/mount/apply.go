@@ -96,10 +96,11 @@ func (r *Resource) edit(h resource.Host, line string) error {
 	if _, i := findIn(lines, r.Target); i >= 0 {
 		lines[i] = line
 	} else if line != "" {
-		if n := len(lines); n > 0 && !strings.HasSuffix(lines[n-1], "\n") {
-			lines[n-1] += "\n"
+		at := len(lines)
+		if at > 0 && !strings.HasSuffix(lines[at-1], "\n") {
+			at-- // before a last line without a newline, so that none is to be added
 		}
-		lines = append(lines, line)
+		lines = slices.Insert(lines, at, line)
 	}
 	if after := strings.Join(lines, ""); after != before {
 		return h.WriteFile(fstab, []byte(after), access)

@@ -3,6 +3,8 @@ package resourcetest
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/resource"
 )
@@ -10,6 +12,13 @@ import (
 // OnHost runs a case on any host, which it leaves changed by the case's Given:
 // observe, apply, in sync, each drift told and mended, removed twice.
 func OnHost(t *testing.T, h resource.Host, c Case) {
+	t.Helper()
+	OnHostWith(t, h, c, func() string { return "" })
+}
+
+// OnHostWith is [OnHost] that also holds removing to leave the host as it was,
+// as far as snapshot tells it as text.
+func OnHostWith(t *testing.T, h resource.Host, c Case, snapshot func() string) {
 	t.Helper()
 	if lacks := c.Real.lacks(h); lacks != "" {
 		t.Skip(lacks)
@@ -20,6 +29,7 @@ func OnHost(t *testing.T, h resource.Host, c Case) {
 			t.Fatalf("given: %v", err)
 		}
 	}
+	before := snapshot()
 	first := observeOn(t, h, c.Resource)
 	if first.Agrees() {
 		t.Errorf("in sync before it was applied")
@@ -38,6 +48,9 @@ func OnHost(t *testing.T, h resource.Host, c Case) {
 		if err := resource.Removal(c.Resource).Remove(ctx, h, first.Status == drift.Absent); err != nil {
 			t.Fatalf("remove: %v", err)
 		}
+	}
+	if diff := cmp.Diff(before, snapshot()); diff != "" && !c.Stays {
+		t.Errorf("removing does not leave the host as it was (-before +after):\n%s", diff)
 	}
 	h.Forget()
 	if after := observeOn(t, h, c.Resource); !c.Stays && after.Status != first.Status {

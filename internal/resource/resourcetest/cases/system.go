@@ -70,7 +70,7 @@ func authkeyCases() []resourcetest.Case {
 		{
 			Name:     "other keys are left alone",
 			Resource: &authkey.Resource{User: "updrafty", PublicKey: keyA},
-			Given:    steps(add("updrafty", "4732"), sshDir("updrafty"), keysFile("updrafty", "# mine\n"+keyB+" other\n", 0o640)),
+			Given:    steps(add("updrafty", "4732"), sshDir("updrafty"), keysFile("updrafty", "# mine\n"+keyB+" other", 0o640)),
 		},
 		{
 			Name:     "a key that was there gets its options back",
@@ -120,13 +120,15 @@ func hostnameCases() []resourcetest.Case {
 func hostsCases() []resourcetest.Case {
 	entries := []hosts.Entry{{IP: "192.0.2.10", Names: []string{"web1.example.org", "web1"}}, {IP: "2001:db8::1", Names: []string{"six"}}}
 	const file = "/etc/hosts"
+	const base = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 	return []resourcetest.Case{
 		{
 			Name:     "a new block",
 			Resource: &hosts.Resource{Entries: entries},
+			Given:    resourcetest.WriteText(file, base, 0o644),
 			Drifts: []resourcetest.Drift{
-				{Name: "block gone", Do: resourcetest.WriteText(file, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", 0o644)},
-				{Name: "an entry changed", Do: resourcetest.WriteText(file, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n# BEGIN updraft\n192.0.2.11 web1\n# END updraft\n", 0o644), Attrs: []string{"entries"}},
+				{Name: "block gone", Do: resourcetest.WriteText(file, base, 0o644)},
+				{Name: "an entry changed", Do: resourcetest.WriteText(file, base+"# BEGIN updraft\n192.0.2.11 web1\n# END updraft\n", 0o644), Attrs: []string{"entries"}},
 			},
 		},
 		{
@@ -134,21 +136,28 @@ func hostsCases() []resourcetest.Case {
 			Resource: &hosts.Resource{Name: "second", Entries: entries[:1]},
 			Given:    resourcetest.WriteText(file, "127.0.0.1 localhost\n# BEGIN updraft\n192.0.2.9 x\n# END updraft\n# mine\n", 0o664),
 		},
+		{
+			Name:     "a file without a newline at its end stays so",
+			Resource: &hosts.Resource{Entries: entries},
+			Given:    resourcetest.WriteText(file, "127.0.0.1 localhost\n# end", 0o644),
+		},
 	}
 }
 
 func mountCases() []resourcetest.Case {
 	run, steps := resourcetest.RunCommand, resourcetest.Steps
 	const target = "/mnt/updraft test/a"
+	const base = "# <file system> <mount point> <type> <options> <dump> <pass>\n"
 	const table = "# mine\nproc  /proc proc defaults 0 0 \n"
 	full := &mount.Resource{Target: target, Source: "updraft", FSType: "tmpfs", Options: []string{"size=64k", "nosuid", "nofail"}}
 	return []resourcetest.Case{
 		{
 			Name:     "a new mount and its mount point",
 			Resource: full,
+			Given:    resourcetest.WriteText("/etc/fstab", base, 0o644),
 			Drifts: []resourcetest.Drift{
 				{Name: "unmounted", Do: run("umount", target), Attrs: []string{"mounted"}},
-				{Name: "line gone", Do: resourcetest.WriteText("/etc/fstab", "# <file system> <mount point> <type> <options> <dump> <pass>\n", 0o644), Attrs: []string{"fstab"}},
+				{Name: "line gone", Do: resourcetest.WriteText("/etc/fstab", base, 0o644), Attrs: []string{"fstab"}},
 				{Name: "other option live", Do: run("mount", "-t", "tmpfs", "-o", "remount,ro,nosuid", "updraft", target), Attrs: []string{"live_options"}, Traces: true},
 				{Name: "another file system on it", Do: steps(run("umount", target), run("mount", "-t", "tmpfs", "other", target)), Attrs: []string{"mounted"}},
 			},
@@ -164,6 +173,7 @@ func mountCases() []resourcetest.Case {
 		{
 			Name:     "a bind mount that only reads",
 			Resource: &mount.Resource{Target: "/srv/updraft-bind", Source: "/etc/skel", FSType: "none", Options: []string{"bind", "ro"}},
+			Given:    resourcetest.WriteText("/etc/fstab", base+"# end", 0o644),
 		},
 	}
 }
