@@ -61,7 +61,7 @@ func (r *Resource) Validate() error {
 	bad := strings.ContainsFunc(r.Name, func(c rune) bool {
 		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("._-/:@", c))
 	})
-	if bad || !strings.Contains(r.Name, ".") || strings.Contains(r.Name, "..") || strings.HasPrefix(r.Name, ".") || strings.HasSuffix(r.Name, ".") || len(r.Name) > 200 {
+	if bad || !strings.Contains(r.Name, ".") || strings.Contains(r.Name, "..") || strings.Contains(r.Name, "//") || strings.HasPrefix(r.Name, ".") || strings.HasSuffix(r.Name, ".") || len(r.Name) > 200 {
 		errs = append(errs, resource.Fieldf("name", "give a name such as net.ipv4.ip_forward", "%q is not the name of a setting", r.Name))
 	}
 	if strings.TrimSpace(r.Value) == "" || strings.ContainsFunc(r.Value, func(c rune) bool { return c < ' ' && c != '\t' }) {
