@@ -121,8 +121,7 @@ func Create(name string) error {
 	done := make(chan error, 1)
 	go func() { done <- unshareOnto(path) }()
 	if err := <-done; err != nil {
-		os.Remove(path)
-		return fmt.Errorf("cannot create network namespace %s: %w", name, err)
+		return fmt.Errorf("cannot create network namespace %s: %w", name, errors.Join(err, os.Remove(path)))
 	}
 	return nil
 }

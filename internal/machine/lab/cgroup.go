@@ -18,7 +18,7 @@ import (
 // The cgroup of a machine is updraft.lab/CLOUD/HOST in every hierarchy, with
 // the parts "vm" (systemd-nspawn and all of the machine) and "keeper" (the
 // shell that starts it again on reboot): cgroup v2 wants processes in leaves.
-// Under systemd it is updraft.slice/UNIT, made by systemd, with no parts.
+// Under systemd it is updraft.slice/UNIT, made by systemd, with the same parts.
 const cgroupBase = "updraft.lab"
 
 // pidsMax keeps a fork bomb inside its machine.
@@ -133,9 +133,6 @@ func (c *cgroups) delegate(rel string) error {
 
 // joins are the files into which a process writes its number to join the part.
 func (c *cgroups) joins(cloud, host, part string) []string {
-	if c.systemd {
-		return nil
-	}
 	rel := c.path(cloud, host)
 	var out []string
 	for _, dir := range c.split {
@@ -192,21 +189,22 @@ func (c *cgroups) limit(m machine.Machine) error {
 	return nil
 }
 
-// procs returns the processes in a group and those below it.
+// procs returns the processes in a group and those below it, as far as the
+// groups stay while it looks.
 func procs(dir string) []int {
 	var out []int
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.Name() != "cgroup.procs" {
-			return nil // groups come and go while we look
+	b, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	for _, f := range strings.Fields(string(b)) {
+		if pid, err := strconv.Atoi(f); err == nil && pid > 0 {
+			out = append(out, pid)
 		}
-		b, _ := os.ReadFile(path)
-		for _, f := range strings.Fields(string(b)) {
-			if pid, err := strconv.Atoi(f); err == nil && pid > 0 {
-				out = append(out, pid)
-			}
+	}
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			out = append(out, procs(filepath.Join(dir, e.Name()))...)
 		}
-		return nil
-	})
+	}
 	return out
 }
 

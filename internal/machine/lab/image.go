@@ -78,7 +78,7 @@ func (p *Provider) rootDir(image string) string { return filepath.Join(p.opts.Ca
 // ObserveImage tells whether the root is in the cache. Roots appear there
 // complete or not at all.
 func (p *Provider) ObserveImage(_ context.Context, i machine.Image) (drift.Report, error) {
-	if _, err := os.Stat(p.rootDir(i.ID)); err != nil {
+	if !exists(p.rootDir(i.ID)) {
 		return drift.Missing(), nil
 	}
 	return drift.Report{Status: drift.InSync}, nil
@@ -98,7 +98,7 @@ func (p *Provider) EnsureImage(ctx context.Context, i machine.Image, log machine
 	if err := p.removeStaleBuilds(); err != nil {
 		return fmt.Errorf("cannot build image %s: %w", i.ID, err)
 	}
-	if _, err := os.Stat(p.rootDir(i.ID)); err == nil {
+	if exists(p.rootDir(i.ID)) {
 		return nil
 	}
 	tmp, err := os.MkdirTemp(p.opts.CacheDir, ".build-")

@@ -137,8 +137,11 @@ func (p *Provider) ownerFile(cloud string) string {
 // owned refuses a lab that another state directory owns, unless that is gone.
 func (p *Provider) owned(cloud string) error {
 	b, err := os.ReadFile(p.ownerFile(cloud))
+	if err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("cannot tell whose lab %s is: %w", cloud, err)
+	}
 	owner := string(b)
-	if err != nil || owner == "" || p.opts.Owner == "" || owner == p.opts.Owner {
+	if owner == "" || p.opts.Owner == "" || owner == p.opts.Owner {
 		return nil
 	}
 	if _, err := os.Stat(owner); os.IsNotExist(err) {

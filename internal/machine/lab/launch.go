@@ -24,17 +24,33 @@ import (
 // namespace of its own, so that the overlay is gone when it ends.
 //
 // Arguments: mount point, overlay options, the files to join a cgroup by for the
-// keeper, "--", those for the machine, "--", command. When it is under way it
-// says so on descriptor 3, if there is one; its reader may be dead by then. The
-// lock is on the mount point: of two keepers, such as that of an updraft that was
-// killed and that of the next one, the second gives up.
+// keeper, "--", those for the machine, "--", command. With the keeper out of the
+// way, in a leaf, the controllers that the group has go on to the machine. When
+// it is under way it says so on descriptor 3, if there is one; its reader may be
+// dead by then. The lock is on the mount point: of two keepers, such as that of
+// an updraft that was killed and that of the next one, the second gives up.
 const keeperScript = `
 root=$1; options=$2; shift 2
 trap '' PIPE
 exec 9<"$root"
 flock --nonblock 9 || { { echo busy >&3; } 2>/dev/null; exit 75; }
-while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift
-groups=; while [ "$1" != -- ]; do groups="$groups $1"; shift; done; shift
+dir() { [ -d "${1%/*}" ] || mkdir -p "${1%/*}"; }
+while [ "$1" != -- ]; do
+	dir "$1"
+	echo $$ >"$1"
+	for controller in cpu memory pids; do
+		echo "+$controller" >"${1%/keeper/*}/cgroup.subtree_control" || :
+	done 2>/dev/null
+	shift
+done
+shift
+groups=
+while [ "$1" != -- ]; do
+	dir "$1"
+	groups="$groups $1"
+	shift
+done
+shift
 mount -t overlay overlay -o "$options" "$root"
 { echo ok >&3; } 2>/dev/null || :
 exec 3>&-
@@ -154,8 +170,7 @@ func (p *Provider) start(ctx context.Context, m machine.Machine, console *os.Fil
 }
 
 // startUnit has systemd start the machine in a unit of its own, whose cgroup is
-// delegated to it. Status 133 makes systemd start the unit again: that is how
-// systemd-nspawn asks for a reboot.
+// delegated to it.
 func (p *Provider) startUnit(ctx context.Context, m machine.Machine) error {
 	console := p.ConsoleLog(m.Cloud, m.Name)
 	args := []string{
@@ -172,7 +187,11 @@ func (p *Provider) startUnit(ctx context.Context, m machine.Machine) error {
 	for _, e := range nspawnEnv {
 		args = append(args, "--setenv="+e)
 	}
-	out, err := exec.CommandContext(ctx, "systemd-run", append(append(args, "--"), p.keeper(m)...)...).CombinedOutput()
+	args = append(args, "--")
+	for _, a := range p.keeper(m) {
+		args = append(args, strings.ReplaceAll(a, "$", "$$")) // systemd expands variables
+	}
+	out, err := exec.CommandContext(ctx, "systemd-run", args...).CombinedOutput()
 	if err != nil && strings.Contains(string(out), "was already loaded") {
 		return retry.Mark(errors.New("systemd is starting it for another process"), retry.Transient)
 	}
@@ -209,10 +228,7 @@ func (p *Provider) withConsole(err error, m machine.Machine, offset int64) error
 
 // initPID returns the number that the machine's init has here, or 0.
 func (p *Provider) initPID(cloud, host string) int {
-	dir := p.cg.tracked(cloud, host)
-	if !p.cg.systemd {
-		dir = filepath.Join(dir, "vm")
-	}
+	dir := filepath.Join(p.cg.tracked(cloud, host), "vm")
 	// systemd moves itself into init.scope soon; before, it is in payload.
 	for _, sub := range []string{"payload/init.scope", "payload", "."} {
 		b, _ := os.ReadFile(filepath.Join(dir, sub, "cgroup.procs"))

@@ -105,7 +105,7 @@ func (p *Provider) ensure(ctx context.Context, m machine.Machine, log machine.Lo
 		if err := p.removeMachine(ctx, m.Cloud, m.Name); err != nil {
 			return err
 		}
-		old, made = machine.Machine{}, false
+		old = machine.Machine{}
 	}
 	running := p.up(ctx, m)
 	if err := p.furnish(m, running); err != nil {
