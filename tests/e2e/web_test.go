@@ -124,7 +124,7 @@ func otherTools(t *testing.T, c *cloud) {
 	if out := tool("ssh", "-F", conf, "edge1", "cat", "/tmp/note"); out != "by scp\n" {
 		t.Errorf("scp brought %q", out)
 	}
-	c.write(strings.Replace(mustRead(t, c.file), "  basebox: {}", "  basebox: {packages: [python3-minimal]}", 1))
+	c.write(strings.Replace(mustRead(t, c.file), "  basebox: {}", "  basebox: {packages: [python3]}", 1))
 	c.run("apply")
 	for _, inventory := range []string{"hosts", "hosts.yaml"} {
 		out := tool("ansible", "all", "-m", "ping", "-i", filepath.Join(dir, inventory))

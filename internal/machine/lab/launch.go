@@ -104,6 +104,11 @@ func (p *Provider) launch(ctx context.Context, m machine.Machine) error {
 	if err := os.RemoveAll(filepath.Join(dir, "work", "work", "incompat")); err != nil {
 		return err
 	}
+	// New groups for each boot: seen on Linux 6.18, what is forked into a
+	// fresh group below one that was emptied through cgroup.kill is killed too.
+	if err := p.cg.remove(ctx, m.Cloud, m.Name); err != nil {
+		return err
+	}
 	if err := p.cg.prepare(m.Cloud, m.Name); err != nil {
 		return err
 	}
