@@ -13,8 +13,11 @@ import (
 	"github.com/updraft-cloud/updraft/internal/resource/hosts"
 	"github.com/updraft-cloud/updraft/internal/resource/kernelmodule"
 	"github.com/updraft-cloud/updraft/internal/resource/mount"
+	"github.com/updraft-cloud/updraft/internal/resource/netif"
+	"github.com/updraft-cloud/updraft/internal/resource/nftables"
 	"github.com/updraft-cloud/updraft/internal/resource/pkg"
 	"github.com/updraft-cloud/updraft/internal/resource/reboot"
+	"github.com/updraft-cloud/updraft/internal/resource/repository"
 	"github.com/updraft-cloud/updraft/internal/resource/symlink"
 	"github.com/updraft-cloud/updraft/internal/resource/sysctl"
 	"github.com/updraft-cloud/updraft/internal/resource/timer"
@@ -35,8 +38,11 @@ func Registry() *resource.Registry {
 		hosts.Kind(),
 		kernelmodule.Kind(),
 		mount.Kind(),
+		netif.Kind(),
+		nftables.Kind(),
 		pkg.Kind(),
 		reboot.Kind(),
+		repository.Kind(),
 		symlink.Kind(),
 		sysctl.Kind(),
 		timer.Kind(),

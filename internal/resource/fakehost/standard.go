@@ -11,6 +11,7 @@ func Standard() []Family {
 		&Apt{},
 		&Modules{},
 		&Nft{},
+		&Network{},
 		&Power{},
 		&Shell{},
 	}

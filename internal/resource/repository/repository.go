@@ -40,7 +40,7 @@ func Kind() resource.Kind {
 		New:  func() resource.Resource { return &Resource{} },
 		Example: "name: backports\nuris: [http://deb.debian.org/debian]\nsuites: [trixie-backports]\ncomponents: [main]\n" +
 			"key: |\n  -----BEGIN PGP PUBLIC KEY BLOCK-----\n\n  mDMEY865UxYJKwYBBAHaRw8BAQdAd7Z0srwuhlB6JKFkcf4HU4SSS/xcRfwEQWzr\n" +
-			"  crf6AEq0SURlYmlhbiBTdGFibGUgUmVsZWFzZSBLZXk=\n  -----END PGP PUBLIC KEY BLOCK-----\n",
+			"  crf6AEo=\n  -----END PGP PUBLIC KEY BLOCK-----\n",
 	}
 }
 

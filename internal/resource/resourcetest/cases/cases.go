@@ -24,6 +24,7 @@ func For(kind string) []resourcetest.Case {
 		"sysctl":       sysctlCases,
 		"unit":         unitCases,
 		"command":      commandCases,
+		"interface":    interfaceCases,
 		"repository":   repositoryCases,
 		"nftables":     nftablesCases,
 		"cron":         cronCases,

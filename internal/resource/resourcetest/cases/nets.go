@@ -1,14 +1,19 @@
 package cases
 
 import (
+	"context"
+	"errors"
+
+	"github.com/updraft-cloud/updraft/internal/resource"
+	"github.com/updraft-cloud/updraft/internal/resource/netif"
 	"github.com/updraft-cloud/updraft/internal/resource/nftables"
 	"github.com/updraft-cloud/updraft/internal/resource/repository"
 	"github.com/updraft-cloud/updraft/internal/resource/resourcetest"
 )
 
-// testKey is the Debian 12 release key (ed25519), without its signatures.
-const testKey = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEY865UxYJKwYBBAHaRw8BAQdAd7Z0srwuhlB6JKFkcf4HU4SSS/xcRfwEQWzr\n" +
-	"crf6AEq0SURlYmlhbiBTdGFibGUgUmVsZWFzZSBLZXk=\n-----END PGP PUBLIC KEY BLOCK-----\n"
+// testKey is the public key of Debian 12's releases, without name and signatures.
+const testKey = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEY865UxYJKwYBBAHaRw8BAQdAd7Z0srwuhlB6JKFkcf4HU4SSS/xcRfwEQWzr\ncrf6AEo=\n" +
+	"-----END PGP PUBLIC KEY BLOCK-----\n"
 
 func repositoryCases() []resourcetest.Case {
 	const source, key = "/etc/apt/sources.list.d/updraft-test.sources", "/etc/apt/keyrings/updraft-test.asc"
@@ -65,4 +70,84 @@ chain input {
 			{Name: "file and table are gone", Do: resourcetest.Steps(remove(file), resourcetest.RunCommand("nft", "delete", "table", "inet", name))},
 		},
 	}}
+}
+
+// dummy makes an interface to play with, up and without addresses.
+func dummy(name string) step {
+	return func(ctx context.Context, h resource.Host) error {
+		_, err := h.Run(ctx, resource.Command{Name: "ip", Args: []string{"link", "add", "name", name, "type", "dummy"}})
+		var exit *resource.ExitError
+		if err != nil && !errors.As(err, &exit) { // it may be there from the last time
+			return err
+		}
+		_, err = h.Run(ctx, resource.Command{Name: "ip", Args: []string{"link", "set", "dev", name, "up"}})
+		return err
+	}
+}
+
+func ip(args ...string) step { return resourcetest.RunCommand("ip", args...) }
+
+// onIfupdown makes the host one that ifupdown configures.
+func onIfupdown(then ...step) step {
+	steps := []step{
+		removeIfThere("/run/systemd/netif/state"),
+		resourcetest.WriteText("/etc/network/interfaces", "auto lo\niface lo inet loopback\nsource /etc/network/interfaces.d/*\n", 0o644),
+	}
+	return resourcetest.Steps(append(steps, then...)...)
+}
+
+// interfaceDrifts are those of the interface updt0 with 10.89.77.5/24.
+func interfaceDrifts(file string) []resourcetest.Drift {
+	return []resourcetest.Drift{
+		{Name: "an address is gone", Do: ip("address", "delete", "fd00:77::5/64", "dev", "updt0"), Attrs: []string{"address fd00:77::5/64"}},
+		{Name: "another MTU", Do: ip("link", "set", "dev", "updt0", "mtu", "1400"), Attrs: []string{"mtu"}},
+		{Name: "the file was edited", Do: resourcetest.WriteText("/etc/"+file, "# nothing\n", 0o644), Attrs: []string{"file " + baseName(file)}},
+	}
+}
+
+func baseName(p string) string {
+	for i := len(p) - 1; i >= 0; i-- {
+		if p[i] == '/' {
+			return p[i+1:]
+		}
+	}
+	return p
+}
+
+func interfaceCases() []resourcetest.Case {
+	networkd := resourcetest.Real{Commands: []string{"ip", "networkctl"}, Systemd: true}
+	byIfupdown := resourcetest.Real{Commands: []string{"ip", "ifup"}}
+	physical := &netif.Resource{
+		Name: "updt0", Addresses: []string{"10.89.77.5/24", "fd00:77::5/64"}, MTU: 1500, DNS: []string{"10.89.77.1"},
+		Routes: []netif.Route{{To: "10.89.78.0/24", Via: "10.89.77.1"}, {To: "fd00:78::/64", Via: "fd00:77::1"}},
+	}
+	bridge := &netif.Resource{Name: "updbr0", Type: netif.Bridge, Addresses: []string{"10.89.79.1/24"}, Members: []string{"updt0"}}
+	vlan := &netif.Resource{Name: "updv7", Type: netif.VLAN, Parent: "eth0", VLANID: 7, Addresses: []string{"10.89.80.1/24"}}
+	bond := &netif.Resource{Name: "updbond0", Type: netif.Bond, Members: []string{"updt0"}}
+	return []resourcetest.Case{
+		{
+			Name: "addresses and routes by networkd", Resource: physical, Given: dummy("updt0"), Real: networkd,
+			Drifts: interfaceDrifts("systemd/network/50-updraft-updt0.network"),
+		},
+		{
+			Name: "a bridge by networkd", Resource: bridge, Given: dummy("updt0"), Real: networkd,
+			Drifts: []resourcetest.Drift{
+				{Name: "the member has left", Do: ip("link", "set", "dev", "updt0", "nomaster"), Attrs: []string{"member updt0"}},
+				{
+					Name: "a former member's file is left", Attrs: []string{"file 50-updraft-00-updbr0:old0.network"},
+					Do: resourcetest.WriteText("/etc/systemd/network/50-updraft-00-updbr0:old0.network", "[Match]\nName=old0\n[Network]\nBridge=updbr0\n", 0o644),
+				},
+			},
+		},
+		{Name: "a VLAN by networkd", Resource: vlan, Real: resourcetest.Real{Skip: "eth0 is the way in"}},
+		{Name: "a bond by networkd", Resource: bond, Given: dummy("updt0"), Real: networkd},
+		{
+			Name: "addresses and routes by ifupdown", Resource: physical, Given: onIfupdown(dummy("updt0")), Real: byIfupdown,
+			Drifts: append(interfaceDrifts("network/interfaces.d/updraft-updt0"), resourcetest.Drift{
+				Name: "it is down", Do: ip("link", "set", "dev", "updt0", "down"), Attrs: []string{"up"},
+			}),
+		},
+		{Name: "a bridge by ifupdown", Resource: bridge, Given: onIfupdown(dummy("updt0")), Real: byIfupdown},
+		{Name: "a VLAN by ifupdown", Resource: vlan, Given: onIfupdown(), Real: resourcetest.Real{Skip: "eth0 is the way in"}},
+	}
 }
