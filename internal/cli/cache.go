@@ -55,6 +55,10 @@ func (s *session) cache() provision.Service {
 	}
 	if _, ok := s.provider.(*lab.Provider); ok {
 		c.Namespace = lab.Namespace(s.cloud.Name)
+		if pc.Listen == "" {
+			// In all networks of the lab: nothing else is in its namespace.
+			c.Listen = netip.AddrPortFrom(netip.IPv4Unspecified(), cachePort).String()
+		}
 	}
 	return &daemon.Service{Config: c}
 }

@@ -51,7 +51,7 @@ type Check struct {
 
 // Compile returns the graph, or faults.
 func Compile(in Input) (*Output, diag.List) {
-	c := &compiler{Input: in, sets: map[string]configset.Set{}, items: map[string]*item{}}
+	c := &compiler{Input: in, sets: map[string]configset.Set{}, items: map[string]*item{}, byHost: map[string][]*item{}}
 	for _, s := range in.Sets {
 		c.sets[s.Name] = s
 	}
@@ -80,6 +80,7 @@ type compiler struct {
 	scopes []engine.Scope
 	items  map[string]*item // by node ID
 	order  []*item
+	byHost map[string][]*item
 }
 
 // item is a host resource on its way into the graph.

@@ -100,6 +100,7 @@ func (c *compiler) add(h *spec.Host, it *item, phase engine.Phase, pos func(fiel
 	}
 	c.items[id] = it
 	c.order = append(c.order, it)
+	c.byHost[h.Name] = append(c.byHost[h.Name], it)
 	c.nodes = append(c.nodes, it.node)
 }
 
@@ -145,12 +146,30 @@ func (c *compiler) link() {
 				}
 			}
 		}
+		n.Needs = append(n.Needs, c.packageSources(n)...)
 		if c.Cache != nil && (n.Kind == "package" || n.Kind == "repository") {
 			n.Needs = append(n.Needs, provision.KindCache+":packages")
 		}
 		n.Needs = sorted(n.Needs)
 		n.Triggers = sorted(n.Triggers)
 	}
+}
+
+// packageSources returns what decides where a package comes from: repositories
+// and the package manager's configuration on the same host.
+func (c *compiler) packageSources(n *engine.Node) []string {
+	if n.Kind != "package" {
+		return nil
+	}
+	var ids []string
+	for _, it := range c.byHost[n.Scope] {
+		conf := it.node.Kind == "file" && (strings.HasPrefix(it.node.Key, "/etc/apt/") || strings.HasPrefix(it.node.Key, "/etc/yum.repos.d/") || strings.HasPrefix(it.node.Key, "/etc/dnf/"))
+		first := !slices.ContainsFunc(it.needs, func(ref string) bool { return strings.HasPrefix(ref, "package:") })
+		if first && (conf || it.node.Kind == "repository") {
+			ids = append(ids, it.node.ID)
+		}
+	}
+	return ids
 }
 
 func (c *compiler) refs(it *item, refs []string) []string {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/engine/enginetest"
 	"github.com/updraft-cloud/updraft/internal/engine/statedir"
@@ -375,4 +376,25 @@ func TestSecondWriterIsToldWhoHoldsTheLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = unlock()
+}
+
+func TestAStepThatHangsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := hanging{enginetest.NewWorld(gates("a"))}
+		_, r := up(t, graphOf(t, []string{"a"}, "a/file=1", "a/other=1"), statedir.Open(t.TempDir()), w)
+		if len(r.Failed) != 1 || r.Failed[0].ID != "a/file" || !strings.Contains(r.Failed[0].Err, "not done within") {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// hanging never comes back from applying a/file.
+type hanging struct{ *enginetest.World }
+
+func (h hanging) Apply(ctx context.Context, n *engine.Node, found drift.Report, why engine.Cause, log func(string)) error {
+	if n.ID == "a/file" {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return h.World.Apply(ctx, n, found, why, log)
 }

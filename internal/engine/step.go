@@ -19,6 +19,26 @@ var (
 	retryUnreachable = retry.Policy{Attempts: 8, First: 250 * time.Millisecond, Most: 15 * time.Second}
 )
 
+// Deadlines of one try, by kind. They bound what hangs, not what is slow: each is
+// at least five times the longest time measured for the kind on a loaded
+// computer of two cores.
+var deadlines = map[string]time.Duration{
+	"image":   30 * time.Minute, // 25 s from a near mirror; a far one may be slow
+	"machine": 3 * time.Minute,  // 0.2 s
+	"package": 20 * time.Minute, // 40 s
+	"command": 60 * time.Minute, // has a timeout of its own
+	"reboot":  15 * time.Minute,
+}
+
+const defaultDeadline = 5 * time.Minute
+
+func deadlineOf(kind string) time.Duration {
+	if d, ok := deadlines[kind]; ok {
+		return d
+	}
+	return defaultDeadline
+}
+
 // storeError means that the journal cannot be written: nothing more may start.
 type storeError struct{ err error }
 
@@ -87,7 +107,7 @@ func (r *run) converge(t int32, found drift.Report, triggered []string) (changed
 		r.e.emit(Event{Type: EvLine, ID: n.ID, Kind: n.Kind, Scope: n.Scope, Phase: n.Phase, Line: line})
 	}
 	look := found.Status == drift.Unknown
-	err = r.retrying(n.ID, n.Scope, n.Phase, func(ctx context.Context) error {
+	err = r.retrying(n.ID, n.Scope, n.Kind, n.Phase, func(ctx context.Context) error {
 		if look {
 			if found, err = r.lookAgain(ctx, t, found.Status); err != nil {
 				return err
@@ -121,11 +141,11 @@ func (r *run) lookAgain(ctx context.Context, t int32, before drift.Status) (drif
 }
 
 // retrying calls f again as the class of its error allows.
-func (r *run) retrying(id, scope string, phase Phase, f func(context.Context) error) error {
+func (r *run) retrying(id, scope, kind string, phase Phase, f func(context.Context) error) error {
 	policies := map[retry.Class]retry.Policy{retry.Transient: retryTransient, retry.Unreachable: retryUnreachable}
 	tries := map[retry.Class]int{}
 	for try := 1; ; try++ {
-		err := f(r.ctx)
+		err := r.within(deadlineOf(kind), f)
 		class := retry.ClassOf(err)
 		policy, ok := policies[class]
 		if tries[class]++; err == nil || !ok || tries[class] >= policy.Attempts || r.ctx.Err() != nil {
@@ -139,10 +159,22 @@ func (r *run) retrying(id, scope string, phase Phase, f func(context.Context) er
 	}
 }
 
+// within calls f with a deadline. One that passes is a permanent error: what hung
+// once would hang again.
+func (r *run) within(d time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(r.ctx, d)
+	defer cancel()
+	err := f(ctx)
+	if err != nil && ctx.Err() != nil && r.ctx.Err() == nil {
+		return fmt.Errorf("not done within %s: %w", d, retry.Mark(err, retry.Permanent))
+	}
+	return err
+}
+
 // observeDeferred observes a scope whose gate has just been opened, or which
 // did not answer while planning.
 func (r *run) observeDeferred(s *scope) error {
-	return r.retrying("host:"+s.Name, s.Name, Prepare, func(ctx context.Context) error {
+	return r.retrying("host:"+s.Name, s.Name, "host", Prepare, func(ctx context.Context) error {
 		// Nodes of the scope wait for this task, so nobody else touches
 		// their reports meanwhile.
 		return r.e.observeScope(ctx, s, r.p.reports)
@@ -159,7 +191,7 @@ func (r *run) remove(step *Step) error {
 		log := func(line string) {
 			r.e.emit(Event{Type: EvLine, ID: id, Kind: step.Kind, Scope: step.Scope, Line: line})
 		}
-		err = r.retrying(id, step.Scope, "", func(ctx context.Context) error {
+		err = r.retrying(id, step.Scope, step.Kind, "", func(ctx context.Context) error {
 			return r.e.exec.Remove(ctx, step.removal, log)
 		})
 	}

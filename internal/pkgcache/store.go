@@ -54,6 +54,9 @@ type store struct {
 	evicted  int64      // objects dropped for want of space, for statistics
 }
 
+// ErrInUse means that another process has the store.
+var ErrInUse = errors.New("used by another process")
+
 // openStore takes dir over: another process that has it open is an error.
 func openStore(dir string, limit int64, log *slog.Logger) (*store, error) {
 	for _, d := range []string{dir, filepath.Join(dir, "tmp"), filepath.Join(dir, "objects")} {
@@ -82,7 +85,7 @@ func lockFile(path string) (*os.File, error) {
 		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s is used by another process", filepath.Dir(path)), f.Close())
+		return nil, errors.Join(fmt.Errorf("%s is %w", filepath.Dir(path), ErrInUse), f.Close())
 	}
 	return f, nil
 }

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -266,15 +267,14 @@ const poolSize = 64
 // openPool opens the first store of the pool that nobody has, so that clouds one
 // after the other share what was fetched.
 func openPool(c Config) (*pkgcache.Cache, error) {
-	var last error
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	for i := range poolSize {
 		cache, err := pkgcache.New(pkgcache.Options{
-			Dir: filepath.Join(c.Pool, fmt.Sprintf("%02d", i)), MaxBytes: c.MaxBytes, Offline: c.Offline, Hosts: c.Hosts,
+			Dir: filepath.Join(c.Pool, fmt.Sprintf("%02d", i)), MaxBytes: c.MaxBytes, Offline: c.Offline, Hosts: c.Hosts, Log: log,
 		})
-		if err == nil {
-			return cache, nil
+		if err == nil || !errors.Is(err, pkgcache.ErrInUse) {
+			return cache, err
 		}
-		last = err
 	}
-	return nil, last
+	return nil, fmt.Errorf("all %d stores in %s are in use", poolSize, c.Pool)
 }
