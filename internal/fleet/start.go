@@ -44,6 +44,13 @@ func Starter() func(context.Context, transport.Conn, transport.Target) (Agent, e
 		if err != nil {
 			return nil, err
 		}
+		return StartWith(agents)(ctx, conn, t)
+	}
+}
+
+// StartWith returns a function for [Options.Start] that starts the given agents.
+func StartWith(agents map[string]hostagent.Binary) func(context.Context, transport.Conn, transport.Target) (Agent, error) {
+	return func(ctx context.Context, conn transport.Conn, t transport.Target) (Agent, error) {
 		c, err := hostagent.Start(ctx, conn, hostagent.Options{
 			Host: t.Name, User: cmp.Or(t.User, "root"), SudoPassword: t.SudoPassword, Agents: agents,
 		})

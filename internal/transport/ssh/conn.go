@@ -28,12 +28,14 @@ type Conn struct {
 	why   error                 // why the connection ended, once it was decided
 	live  map[*process]struct{} // commands under way
 	slots chan struct{}         // one taken by each of them
+	kills chan struct{}         // one taken by each kill
 }
 
 func newConn(client *ssh.Client, t transport.Target, release func()) *Conn {
 	c := &Conn{
 		client: client, target: t, release: release,
-		done: make(chan struct{}), live: map[*process]struct{}{}, slots: make(chan struct{}, maxSessions),
+		done: make(chan struct{}), live: map[*process]struct{}{},
+		slots: make(chan struct{}, maxCommands), kills: make(chan struct{}, maxKills),
 	}
 	c.watch.Go(func() {
 		err := client.Wait()
@@ -73,41 +75,31 @@ func (c *Conn) Err() error {
 	return c.why
 }
 
-// Close kills what runs and closes the connection.
+// Close kills what runs and closes the connection. It does not wait long for a
+// host that may be dead; the guards do the rest.
 func (c *Conn) Close() error {
+	c.mu.Lock()
+	live := slices.Collect(maps.Keys(c.live))
+	c.mu.Unlock()
+	if len(live) > 0 && c.Err() == nil {
+		killed := make(chan struct{})
+		go func() {
+			defer close(killed)
+			c.kill(live)
+		}()
+		select {
+		case <-killed:
+		case <-c.done:
+		case <-time.After(closeGrace):
+		}
+	}
 	c.end(transport.ErrClosed)
-	c.killAll()
 	err := c.client.Close()
 	c.watch.Wait()
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err
-}
-
-// killAll asks the server to kill what runs, and waits until it has understood:
-// closing at once could overtake the requests. It does not wait long for a
-// connection that may be dead; the guards do the rest.
-func (c *Conn) killAll() {
-	c.mu.Lock()
-	live := slices.Collect(maps.Keys(c.live))
-	c.mu.Unlock()
-	if len(live) == 0 {
-		return
-	}
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		for _, p := range live {
-			p.signal()
-		}
-		_ = c.probe() // answered after the requests before it
-	}()
-	select {
-	case <-sent:
-	case <-c.done:
-	case <-time.After(closeGrace):
-	}
 }
 
 const closeGrace = time.Second

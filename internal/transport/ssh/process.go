@@ -2,11 +2,14 @@ package ssh
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -35,23 +38,24 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 
 // Start runs a command line.
 func (c *Conn) Start(ctx context.Context, line string) (transport.Process, error) {
-	return c.start(ctx, guard+line)
+	token := rand.Text()
+	return c.start(ctx, "echo "+token+" $$\n"+guard+line, token)
 }
 
 // StartBound runs a command that ends with its input, and needs no guard.
 func (c *Conn) StartBound(ctx context.Context, line string) (transport.Process, error) {
-	return c.start(ctx, line)
+	return c.start(ctx, line, "")
 }
 
-func (c *Conn) start(ctx context.Context, line string) (transport.Process, error) {
-	s, err := c.session(ctx)
+func (c *Conn) start(ctx context.Context, line, token string) (transport.Process, error) {
+	s, err := c.session(ctx, c.slots)
 	if err != nil {
 		return nil, err
 	}
-	p := &process{conn: c, session: s}
-	if err := p.open(line); err != nil {
+	p := &process{conn: c, session: s, ctx: ctx, ended: make(chan struct{}), aborted: make(chan struct{})}
+	if err := p.open(line, token); err != nil {
 		s.Close()
-		c.ended(p)
+		<-c.slots
 		if gone := c.Err(); gone != nil {
 			return nil, gone
 		}
@@ -60,22 +64,35 @@ func (c *Conn) start(ctx context.Context, line string) (transport.Process, error
 	c.mu.Lock()
 	c.live[p] = struct{}{}
 	c.mu.Unlock()
-	p.ctx = ctx
-	p.stop = context.AfterFunc(ctx, func() { _ = p.Kill() })
+	stop := context.AfterFunc(ctx, func() { _ = p.Kill() })
+	go func() {
+		p.err = s.Wait()
+		stop()
+		s.Close()
+		c.mu.Lock()
+		delete(c.live, p)
+		c.mu.Unlock()
+		<-c.slots
+		close(p.ended)
+	}()
 	return p, nil
 }
 
-// maxSessions is how many commands run at once on a connection; more wait. It is
-// what sshd allows by default (MaxSessions in sshd_config(5)).
-const maxSessions = 10
+// A server allows ten sessions at once on a connection by default (MaxSessions
+// in sshd_config(5)): nine for commands, of which more have to wait, and one to
+// kill them by.
+const (
+	maxCommands = 9
+	maxKills    = 1
+)
 
-// session opens a session, which holds a slot until ended is called.
-func (c *Conn) session(ctx context.Context) (*ssh.Session, error) {
+// session opens a session, for which it takes a slot.
+func (c *Conn) session(ctx context.Context, slots chan struct{}) (*ssh.Session, error) {
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
 	select {
-	case c.slots <- struct{}{}:
+	case slots <- struct{}{}:
 	case <-c.done:
 		return nil, c.Err()
 	case <-ctx.Done():
@@ -85,7 +102,7 @@ func (c *Conn) session(ctx context.Context) (*ssh.Session, error) {
 	if err == nil {
 		return s, nil
 	}
-	<-c.slots
+	<-slots
 	var refused *ssh.OpenChannelError
 	if errors.As(err, &refused) {
 		return nil, fmt.Errorf("cannot run a command on %s: %w", describe(c.target), err)
@@ -96,70 +113,110 @@ func (c *Conn) session(ctx context.Context) (*ssh.Session, error) {
 	return nil, lost(c.target, fmt.Errorf("%w: %w", transport.ErrClosed, err))
 }
 
-// ended gives the slot of a command back.
-func (c *Conn) ended(p *process) {
-	c.mu.Lock()
-	delete(c.live, p)
-	c.mu.Unlock()
-	<-c.slots
-}
-
 type process struct {
 	conn           *Conn
 	session        *ssh.Session
 	stdin          io.WriteCloser
-	stdout, stderr io.Reader
+	stdout, stderr *output
 	ctx            context.Context //nolint:containedctx // that of Start, to say why it was killed
-	stop           func() bool
 	killed         atomic.Bool
+	err            error         // how the session ended; valid when ended is closed
+	ended          chan struct{} // the session is over
+	aborted        chan struct{} // it is not, and no longer waited for
 }
 
 // open starts the line by the login shell, which at once becomes /bin/sh: the
 // login shell may be of another kind.
-func (p *process) open(line string) (err error) {
+func (p *process) open(line, token string) (err error) {
 	if p.stdin, err = p.session.StdinPipe(); err != nil {
 		return err
 	}
-	if p.stdout, err = p.session.StdoutPipe(); err != nil {
+	stdout, err := p.session.StdoutPipe()
+	if err != nil {
 		return err
 	}
-	if p.stderr, err = p.session.StderrPipe(); err != nil {
+	stderr, err := p.session.StderrPipe()
+	if err != nil {
 		return err
 	}
-	return p.session.Start("exec /bin/sh -c " + quote(line))
+	if err := p.session.Start("exec /bin/sh -c " + quote(line)); err != nil {
+		return err
+	}
+	p.stdout, p.stderr = newOutput(stdout, token), newOutput(stderr, "")
+	return nil
 }
 
 func (p *process) Stdin() io.WriteCloser { return p.stdin }
 func (p *process) Stdout() io.Reader     { return p.stdout }
 func (p *process) Stderr() io.Reader     { return p.stderr }
 
-// signal asks the server to kill the process group.
-func (p *process) signal() { _ = p.session.Signal(ssh.SIGKILL) }
+// killGrace is how long a command that was killed is waited for. One that runs
+// under sudo cannot be killed by the login user.
+const killGrace = 5 * time.Second
 
-// Kill kills the process group and ends the session.
+// Kill kills the process group. It does not wait; Wait does.
 func (p *process) Kill() error {
-	if !p.killed.Swap(true) {
-		p.signal()
-		p.session.Close()
+	if p.killed.Swap(true) {
+		return nil
 	}
+	go func() {
+		p.conn.kill([]*process{p})
+		select {
+		case <-p.ended:
+		case <-time.After(killGrace):
+			p.session.Close()
+			close(p.aborted)
+		}
+		p.stdout.cutOff()
+		p.stderr.cutOff()
+	}()
 	return nil
+}
+
+// kill kills process groups. The request of the protocol to do so (RFC 4254,
+// section 6.9) is refused by sshd for root, so kill(1) is run as well, where the
+// group is known. Commands that end with their input are given its end.
+func (c *Conn) kill(all []*process) {
+	groups := ""
+	for _, p := range all {
+		_ = p.session.Signal(ssh.SIGKILL)
+		p.stdin.Close()
+		if group := p.stdout.group(); group > 0 {
+			groups += " -" + strconv.Itoa(group)
+		}
+	}
+	if groups == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), killGrace)
+	defer cancel()
+	s, err := c.session(ctx, c.kills)
+	if err != nil {
+		return // the guard will do it
+	}
+	defer func() { <-c.kills }()
+	defer s.Close()
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	_ = s.Run("exec /bin/sh -c " + quote("kill -9"+groups+" 2>/dev/null"))
 }
 
 // Wait waits for the exit status.
 func (p *process) Wait() error {
-	err := p.session.Wait()
-	p.stop()
-	p.session.Close()
-	p.conn.ended(p)
+	select {
+	case <-p.ended:
+	case <-p.aborted:
+		p.err = errors.New("it could not be killed")
+	}
 	var exit *ssh.ExitError
 	switch {
-	case err == nil:
+	case p.err == nil:
 		return nil
 	case p.ctx.Err() != nil:
 		return context.Cause(p.ctx)
-	case errors.As(err, &exit):
+	case errors.As(p.err, &exit):
 		return &transport.ExitError{Code: exit.ExitStatus()} // 128+n for a signal
-	case p.killed.Load(): // the session was closed before its status came
+	case p.killed.Load():
 		return &transport.ExitError{Code: 128 + 9}
 	}
 	if gone := p.conn.Err(); gone != nil {

@@ -126,11 +126,12 @@ func (c *conn) requests(ch ssh.Channel, reqs <-chan *ssh.Request, slot *exec.Cmd
 	var ended sync.WaitGroup
 	for r := range reqs {
 		var arg struct{ S string }
+		var reap func()
 		err := ssh.Unmarshal(r.Payload, &arg)
 		switch {
 		case err != nil:
 		case r.Type == "exec" && group == 0:
-			group, err = c.exec(ch, arg.S, slot, &ended)
+			group, reap, err = c.exec(ch, arg.S, slot)
 		case r.Type == "signal" && arg.S == "KILL" && group > 0:
 			err = syscall.Kill(-group, syscall.SIGKILL)
 		case r.Type == "signal" && arg.S == "TERM" && group > 0:
@@ -139,6 +140,9 @@ func (c *conn) requests(ch ssh.Channel, reqs <-chan *ssh.Request, slot *exec.Cmd
 			err = os.ErrInvalid
 		}
 		_ = r.Reply(err == nil, nil)
+		if reap != nil {
+			ended.Go(reap) // after the reply, which is to come before the end
+		}
 	}
 	if group == 0 {
 		c.release(slot)
@@ -157,11 +161,11 @@ func (c *conn) release(cmd *exec.Cmd) []io.Closer {
 // session runs the command in a session of its own, and tells its number.
 const sessionScript = `setsid /bin/sh -c 'echo $$ >&3; exec 3>&-; exec /bin/sh -c "$0"' "$1"; exit $?`
 
-// exec starts a command and returns its process group.
-func (c *conn) exec(ch ssh.Channel, line string, cmd *exec.Cmd, ended *sync.WaitGroup) (group int, err error) {
+// exec starts a command and returns its process group and what waits for its end.
+func (c *conn) exec(ch ssh.Channel, line string, cmd *exec.Cmd) (group int, reap func(), err error) {
 	pidR, pidW, err := os.Pipe()
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer pidR.Close()
 	c.mu.Lock()
@@ -178,18 +182,17 @@ func (c *conn) exec(ch ssh.Channel, line string, cmd *exec.Cmd, ended *sync.Wait
 	c.mu.Unlock()
 	pidW.Close()
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	go func() {
 		_, _ = io.Copy(stdin, ch)
 		stdin.Close()
 	}()
-	ended.Go(func() { c.reap(ch, cmd, stdout, stderr) })
 	pid, err := bufio.NewReader(pidR).ReadString('\n')
-	if err != nil {
-		return 0, err
+	if err == nil {
+		group, err = strconv.Atoi(strings.TrimSpace(pid))
 	}
-	return strconv.Atoi(strings.TrimSpace(pid))
+	return group, func() { c.reap(ch, cmd, stdout, stderr) }, err
 }
 
 // reap sends what the command writes, and then its status.
