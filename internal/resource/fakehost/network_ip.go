@@ -50,7 +50,10 @@ func (n *Network) change(f *FS, w []string) (reason string, known bool) {
 }
 
 func (n *Network) linkAdd(f *FS, w []string) (string, bool) {
-	l := &fakeLink{}
+	l, peer := &fakeLink{}, ""
+	if at := slices.Index(w, "peer"); at > 0 && len(w) == at+3 && w[at+1] == "name" {
+		w, peer = w[:at], w[at+2]
+	}
 	for i := 0; i+1 < len(w); i += 2 {
 		switch w[i] {
 		case "name":
@@ -68,7 +71,7 @@ func (n *Network) linkAdd(f *FS, w []string) (string, bool) {
 		}
 	}
 	switch {
-	case !slices.Contains([]string{"dummy", "bridge", "bond", "vlan"}, l.kind):
+	case !slices.Contains([]string{"veth", "bridge", "bond", "vlan"}, l.kind) || (l.kind == "veth") != (peer != ""):
 		return "", false
 	case n.link(l.name) != nil:
 		return "RTNETLINK answers: File exists", true
@@ -76,6 +79,9 @@ func (n *Network) linkAdd(f *FS, w []string) (string, bool) {
 		return "Cannot find device \"" + l.parent + "\"", true
 	}
 	n.add(f, l)
+	if peer != "" {
+		n.add(f, &fakeLink{name: peer, kind: l.kind})
+	}
 	return "", true
 }
 
@@ -91,8 +97,10 @@ func (n *Network) linkSet(w []string) (string, bool) {
 		switch w[i] {
 		case "up":
 			l.up = true
-		case "down":
+		case "down": // which takes routes and IPv6 addresses along
 			l.up = false
+			l.addrs = slices.DeleteFunc(l.addrs, func(a string) bool { return strings.Contains(a, ":") })
+			n.routes = slices.DeleteFunc(n.routes, func(r fakeRoute) bool { return r.dev == l.name })
 		case "nomaster":
 			l.master = ""
 		case "master", "mtu":

@@ -203,7 +203,7 @@ func (r *Resource) bring(ctx context.Context, h resource.Host, verb string) erro
 			return err
 		}
 	}
-	err := systemctl(ctx, h, verb, r.Name)
+	err := r.begin(ctx, h, verb)
 	var exit *resource.ExitError
 	if errors.As(err, &exit) && retry.ClassOf(err) == retry.Permanent {
 		return r.failure(ctx, h, verb, exit.Stderr)
@@ -227,6 +227,20 @@ func (r *Resource) bring(ctx context.Context, h resource.Host, verb string) erro
 		return fmt.Errorf("%s has run and ended; a oneshot unit can be kept started only with RemainAfterExit=yes", r.Name)
 	}
 	return r.failure(ctx, h, verb, "it ended right away ("+s["Result"]+")")
+}
+
+// begin runs the verb. systemd's limit of starts is there for services that
+// crash; it does not stand in the way of one that is started on purpose.
+func (r *Resource) begin(ctx context.Context, h resource.Host, verb string) error {
+	err := systemctl(ctx, h, verb, r.Name)
+	var exit *resource.ExitError
+	if !errors.As(err, &exit) || !strings.Contains(exit.Stderr, "attempted too often") {
+		return err
+	}
+	if err := systemctl(ctx, h, "reset-failed", r.Name); err != nil {
+		return err
+	}
+	return systemctl(ctx, h, verb, r.Name)
 }
 
 // watch looks at a fresh process until it has ended or lived long enough.

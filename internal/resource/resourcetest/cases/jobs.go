@@ -58,16 +58,16 @@ func timerCases() []resourcetest.Case {
 	return []resourcetest.Case{{
 		Name: "a job with everything given",
 		Resource: &timer.Resource{
-			Name: "updraft-test", Command: []string{"/bin/echo", `100% of "$HOME"`, `back\slash`}, OnCalendar: "Mon..Fri *-*-* 03:30:00",
+			Name: "updraft-job", Command: []string{"/bin/echo", `100% of "$HOME"`, `back\slash`}, OnCalendar: "Mon..Fri *-*-* 03:30:00",
 			OnBoot: "10min", Every: "1h 30min", RandomDelay: "5min", Persistent: true, User: "daemon",
 			Env: map[string]string{"A": "b c%d"}, Timeout: "1min",
 		},
 		Real: resourcetest.Real{Systemd: true},
 		Drifts: []resourcetest.Drift{
-			{Name: "stopped", Do: systemctl("stop", "updraft-test.timer"), Attrs: []string{"timer state"}},
-			{Name: "disabled", Do: systemctl("disable", "updraft-test.timer"), Attrs: []string{"timer enabled"}},
-			{Name: "the timer's file is gone", Do: remove("/etc/systemd/system/updraft-test.timer")},
-			{Name: "the service's file is gone", Do: remove("/etc/systemd/system/updraft-test.service"), Attrs: []string{"service"}},
+			{Name: "stopped", Do: systemctl("stop", "updraft-job.timer"), Attrs: []string{"timer state"}},
+			{Name: "disabled", Do: systemctl("disable", "updraft-job.timer"), Attrs: []string{"timer enabled"}},
+			{Name: "the timer's file is gone", Do: remove("/etc/systemd/system/updraft-job.timer")},
+			{Name: "the service's file is gone", Do: remove("/etc/systemd/system/updraft-job.service"), Attrs: []string{"service"}},
 		},
 	}}
 }

@@ -12,6 +12,8 @@ import (
 const (
 	testUnit     = "updraft-test.service"
 	testUnitFile = "/etc/systemd/system/" + testUnit
+	ownUnit      = "updraft-own.service"
+	ownFile      = "/etc/systemd/system/" + ownUnit
 	testConf     = "/etc/updraft-test.conf"
 	// sleepUnit counts as started once its first command has ended.
 	sleepUnit = "[Unit]\nDescription=A test of updraft\n[Service]\nType=exec\nExecStart=/bin/sleep infinity\nExecReload=/bin/true\n" +
@@ -40,17 +42,17 @@ func unitCases() []resourcetest.Case {
 	return []resourcetest.Case{
 		{
 			Name:     "a unit of our own runs and is enabled",
-			Resource: &unit.Resource{Name: testUnit, Content: notifyUnit, Enabled: yes(), State: unit.Started},
+			Resource: &unit.Resource{Name: ownUnit, Content: notifyUnit, Enabled: yes(), State: unit.Started},
 			Real:     onSystemd,
 			Drifts: []resourcetest.Drift{
-				{Name: "stopped", Do: systemctl("stop", testUnit), Attrs: []string{"state"}},
-				{Name: "disabled", Do: systemctl("disable", testUnit), Attrs: []string{"enabled"}},
-				{Name: "edited", Do: resourcetest.WriteText(testUnitFile, sleepUnit, 0o644), Attrs: []string{"config", "content", "loaded"}},
+				{Name: "stopped", Do: systemctl("stop", ownUnit), Attrs: []string{"state"}},
+				{Name: "disabled", Do: systemctl("disable", ownUnit), Attrs: []string{"enabled"}},
+				{Name: "edited", Do: resourcetest.WriteText(ownFile, sleepUnit, 0o644), Attrs: []string{"config", "content", "loaded"}},
 				{
 					Name: "edited and loaded",
-					Do:   resourcetest.Steps(resourcetest.WriteText(testUnitFile, sleepUnit, 0o644), systemctl("daemon-reload")), Attrs: []string{"config", "content"},
+					Do:   resourcetest.Steps(resourcetest.WriteText(ownFile, sleepUnit, 0o644), systemctl("daemon-reload")), Attrs: []string{"config", "content"},
 				},
-				{Name: "its file is gone", Do: remove(testUnitFile)},
+				{Name: "its file is gone", Do: remove(ownFile)},
 			},
 		},
 		{
@@ -97,7 +99,7 @@ func unitCases() []resourcetest.Case {
 		{
 			Name: "a service with configuration that it reloads and one that needs a restart",
 			Resource: &unit.Resource{
-				Name: testUnit, Content: notifyUnit, State: unit.Started,
+				Name: "updraft-conf.service", Content: notifyUnit, State: unit.Started,
 				ReloadOn: []string{testConf}, RestartOn: []string{"/etc/updraft-test.d"},
 			},
 			Given: resourcetest.Steps(
