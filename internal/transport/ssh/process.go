@@ -72,8 +72,9 @@ func (c *Conn) start(ctx context.Context, line, token string) (transport.Process
 		c.mu.Lock()
 		delete(c.live, p)
 		c.mu.Unlock()
-		<-c.slots
 		close(p.ended)
+		_ = c.probe() // sshd frees the session after it has read our end of it
+		<-c.slots
 	}()
 	return p, nil
 }
@@ -194,8 +195,11 @@ func (c *Conn) kill(all []*process) {
 	if err != nil {
 		return // the guard will do it
 	}
-	defer func() { <-c.kills }()
-	defer s.Close()
+	defer func() {
+		s.Close()
+		_ = c.probe() // as for the slots of commands
+		<-c.kills
+	}()
 	stop := context.AfterFunc(ctx, func() { s.Close() })
 	defer stop()
 	_ = s.Run("exec /bin/sh -c " + quote("kill -9"+groups+" 2>/dev/null"))
