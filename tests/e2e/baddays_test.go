@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -21,6 +22,8 @@ cloud: e2ebad
 provider: lab
 networks:
   mgmt: {cidr: 10.89.10.0/24}
+package_cache: true
+configsets: {basebox: {}}
 groups:
   node:
     count: 2
@@ -55,6 +58,7 @@ func TestBadDays(t *testing.T) {
 	}
 	for _, d := range days {
 		t.Run(d.name, func(t *testing.T) {
+			c := c.with(t)
 			d.run(t, c)
 			c.write(badDaysCloud)
 			c.run("up")
@@ -76,7 +80,8 @@ func noSuchPackage(_ *testing.T, c *cloud) {
 
 // fullDisk fills a small file system that a file is to go to.
 func fullDisk(_ *testing.T, c *cloud) {
-	c.run("exec", "node1", "--", "sh", "-c", "mkdir -p /srv/small && mount -t tmpfs -o size=64k tmpfs /srv/small && head -c 65536 /dev/zero > /srv/small/fill || true")
+	c.run("exec", "node", "--", "mkdir", "-p", "/srv/small")
+	c.run("exec", "node1", "--", "sh", "-c", "mount -t tmpfs -o size=64k tmpfs /srv/small && head -c 65536 /dev/zero > /srv/small/fill || true")
 	c.write(more("      - file: {path: /srv/small/conf, content: \"" + strings.Repeat("x", 8000) + "\"}\n"))
 	c.fails(1, "no space left", "up")
 	if out := c.run("exec", "node1", "--", "ls", "-A", "/srv/small"); strings.TrimSpace(out.stdout) != "fill" {
@@ -89,7 +94,7 @@ func fullDisk(_ *testing.T, c *cloud) {
 
 // powerCut takes the power from a host while a command runs on it.
 func powerCut(t *testing.T, c *cloud) {
-	c.write(more("      - command: {command: \"test -e /var/lib/slow-once || { touch /var/lib/slow-once; sync; exec sleep 30; }; touch /var/lib/slow-done\", creates: /var/lib/slow-done}\n"))
+	c.write(more("      - command: {name: slow, script: \"test -e /var/lib/slow-once || { touch /var/lib/slow-once; sync; exec sleep 30; }; touch /var/lib/slow-done\", creates: /var/lib/slow-done}\n"))
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := c.command(ctx, "up")
@@ -108,10 +113,12 @@ func powerCut(t *testing.T, c *cloud) {
 
 // connectionCut kills the host's side of updraft's connections in mid-apply.
 func connectionCut(t *testing.T, c *cloud) {
-	c.write(more("      - command: {command: \"test -e /var/lib/cut-once || { touch /var/lib/cut-once; exec sleep 30; }; touch /var/lib/cut-done\", creates: /var/lib/cut-done}\n"))
+	c.write(more("      - command: {name: slow, script: \"test -e /var/lib/cut-once || { touch /var/lib/cut-once; exec sleep 30; }; touch /var/lib/cut-done\", creates: /var/lib/cut-done}\n"))
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	cmd := c.command(ctx, "up")
+	cmd := c.command(ctx, "up", "-v")
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +128,7 @@ func connectionCut(t *testing.T, c *cloud) {
 	})
 	_, _ = c.try("exec", "node1", "--", "sh", "-c", "pkill -f '^sshd.*: root' || pkill -f sshd-session") // ends this connection, too
 	if err := cmd.Wait(); err != nil {
-		t.Errorf("up did not get over a lost connection: %v", err)
+		t.Errorf("up did not get over a lost connection: %v\n%s", err, &said)
 	}
 	c.await("the agent and its command are gone from node1", func() bool {
 		out, err := c.try("exec", "node1", "--", "sh", "-c", "! pgrep -f '^sleep 30'")
@@ -145,7 +152,7 @@ func (c *cloud) await(what string, holds func() bool) {
 }
 
 func twoAtOnce(t *testing.T, c *cloud) {
-	c.write(more("      - command: {command: \"sleep 3 && touch /var/lib/two-done\", creates: /var/lib/two-done}\n"))
+	c.write(more("      - command: {name: slow, script: \"sleep 3 && touch /var/lib/two-done\", creates: /var/lib/two-done}\n"))
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := c.command(ctx, "up")
@@ -193,7 +200,7 @@ func (c *cloud) labExec(host string, argv ...string) (string, error) {
 
 // hostAway stops one host: the other's work is done, and the summary says so.
 func hostAway(t *testing.T, c *cloud) {
-	c.run("exec", "node1", "--", "systemctl", "mask", "--runtime", "--now", "ssh.service", "ssh.socket")
+	_, _ = c.try("exec", "node1", "--", "systemctl", "mask", "--runtime", "--now", "ssh.service", "ssh.socket") // may end its own connection
 	c.write(more("      - file: {path: /etc/away.conf, content: x}\n"))
 	c.fails(1, "node1", "up")
 	if out := c.run("exec", "node2", "--", "cat", "/etc/away.conf"); out.stdout != "x\n" && out.stdout != "x" {

@@ -74,6 +74,13 @@ func newCloud(t *testing.T, name, text string) *cloud {
 	return c
 }
 
+// with returns the cloud for a subtest, so that its failures are the subtest's.
+func (c *cloud) with(t *testing.T) *cloud {
+	sub := *c
+	sub.t = t
+	return &sub
+}
+
 func (c *cloud) write(text string) {
 	c.t.Helper()
 	if err := os.WriteFile(c.file, []byte(text), 0o644); err != nil {

@@ -21,7 +21,7 @@ groups:
       - file: {path: /etc/demo/conf, content: "a=1\n"}
       - group: {name: demo}
       - user: {name: demo, group: demo}
-      - command: {command: "echo $$ >> /var/lib/demo-runs && touch /var/lib/demo-done", creates: /var/lib/demo-done}
+      - command: {name: once, script: "echo $$ >> /var/lib/demo-runs && touch /var/lib/demo-done", creates: /var/lib/demo-done}
         needs: [file:/etc/demo/conf]
       - symlink: {path: /etc/demo/link, target: conf}
 verify:
@@ -68,7 +68,8 @@ func TestDestroyFromEveryHalfMadeState(t *testing.T) {
 	c := newCloud(t, "e2ehalf", strings.ReplaceAll(strings.ReplaceAll(killCloud, "e2ekill", "e2ehalf"), "10.89.8.", "10.89.9."))
 	before := snapshot(t, c.name)
 	for _, k := range []int{1, 2, 3, 5, 8} {
-		t.Run(fmt.Sprintf("after %d steps", k), func(*testing.T) {
+		t.Run(fmt.Sprintf("after %d steps", k), func(t *testing.T) {
+			c := c.with(t)
 			c.killAfter(k)
 			c.run("destroy", "--yes")
 			c.expectTraceless(before)

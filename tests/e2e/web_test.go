@@ -27,6 +27,7 @@ func webCloud(t *testing.T, name string) string {
 func TestWebFromNothingToProofAndAway(t *testing.T) {
 	c := newCloud(t, "e2eweb", webCloud(t, "e2eweb"))
 	t.Run("a plan of nothing creates everything and makes nothing", func(t *testing.T) {
+		c := c.with(t)
 		one, _ := c.try("plan")
 		two, _ := c.try("plan")
 		if one.code != 2 || one.stdout != two.stdout || !strings.Contains(one.stdout, "+ machine:web3") {
@@ -43,17 +44,19 @@ func TestWebFromNothingToProofAndAway(t *testing.T) {
 	}
 	c.expectNoChanges()
 	t.Run("plans are the same to the byte", func(t *testing.T) {
+		c := c.with(t)
 		for _, args := range [][]string{{"plan"}, {"plan", "--json"}} {
 			if one, two := c.run(args...), c.run(args...); one.stdout != two.stdout {
 				t.Errorf("%v: two plans differ", args)
 			}
 		}
 	})
-	t.Run("one parameter changes what depends on it and nothing else", func(t *testing.T) { onlyDependents(t, c) })
-	t.Run("a saved plan is done, or refused when the world moved", func(t *testing.T) { savedPlan(t, c) })
-	t.Run("other tools reach the hosts by the hand-off files", func(t *testing.T) { otherTools(t, c) })
-	t.Run("a biased balancer is found out by its numbers", func(t *testing.T) { biased(t, c) })
+	t.Run("one parameter changes what depends on it and nothing else", func(t *testing.T) { onlyDependents(t, c.with(t)) })
+	t.Run("a saved plan is done, or refused when the world moved", func(t *testing.T) { savedPlan(t, c.with(t)) })
+	t.Run("other tools reach the hosts by the hand-off files", func(t *testing.T) { otherTools(t, c.with(t)) })
+	t.Run("a biased balancer is found out by its numbers", func(t *testing.T) { biased(t, c.with(t)) })
 	t.Run("power cut of all hosts and up", func(t *testing.T) {
+		c := c.with(t)
 		c.run("lab", "cut")
 		c.run("up")
 		c.expectNoChanges()
