@@ -100,7 +100,8 @@ func (d dnf) transaction(ctx context.Context, h resource.Host, verb string, some
 	if len(some) == 0 {
 		return nil
 	}
-	args := []string{"-y", "-q", "--setopt=install_weak_deps=" + fmt.Sprint(some[0].Recommends)}
+	// Not quietly: -q would hide that a repository was left out.
+	args := []string{"-y", "--setopt=install_weak_deps=" + fmt.Sprint(some[0].Recommends)}
 	for _, o := range some[0].Options {
 		args = append(args, "--setopt="+o)
 	}
@@ -141,7 +142,8 @@ func dnfError(what string, out resource.Output, err error, some []*Resource) err
 		return err
 	}
 	text := string(out.Stdout) + string(out.Stderr)
-	if m := dnfUnknownRE.FindStringSubmatch(text); m != nil {
+	transient := slices.ContainsFunc(dnfTransient, func(s string) bool { return strings.Contains(text, s) })
+	if m := dnfUnknownRE.FindStringSubmatch(text); m != nil && !transient {
 		for _, r := range some {
 			if m[1] == r.Name || m[1] == r.Name+"-"+r.Version {
 				return &packageError{r.Name, &unknownError{name: r.Name, version: r.Version}}
@@ -153,7 +155,7 @@ func dnfError(what string, out resource.Output, err error, some []*Resource) err
 		reason = exit.Error()
 	}
 	err = fmt.Errorf("cannot %s: %s", what, strings.TrimPrefix(reason, "Error: "))
-	if slices.ContainsFunc(dnfTransient, func(s string) bool { return strings.Contains(text, s) }) {
+	if transient {
 		return retry.Mark(err, retry.Transient)
 	}
 	return err
