@@ -94,7 +94,7 @@ func fullDisk(_ *testing.T, c *cloud) {
 
 // powerCut takes the power from a host while a command runs on it.
 func powerCut(t *testing.T, c *cloud) {
-	c.write(more("      - command: {name: slow, script: \"test -e /var/lib/slow-once || { touch /var/lib/slow-once; sync; exec sleep 30; }; touch /var/lib/slow-done\", creates: /var/lib/slow-done}\n"))
+	c.write(more("      - command: {name: slow, script: \"test -e /var/lib/slow-once || { touch /var/lib/slow-once; sync; sleep 8; }; touch /var/lib/slow-done\", creates: /var/lib/slow-done}\n"))
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := c.command(ctx, "up")
@@ -113,7 +113,7 @@ func powerCut(t *testing.T, c *cloud) {
 
 // connectionCut kills the host's side of updraft's connections in mid-apply.
 func connectionCut(t *testing.T, c *cloud) {
-	c.write(more("      - command: {name: slow, script: \"test -e /var/lib/cut-once || { touch /var/lib/cut-once; exec sleep 30; }; touch /var/lib/cut-done\", creates: /var/lib/cut-done}\n"))
+	c.write(more("      - command: {name: slow, script: \"test -e /var/lib/cut-once || { touch /var/lib/cut-once; sleep 8; }; touch /var/lib/cut-done\", creates: /var/lib/cut-done}\n"))
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := c.command(ctx, "up", "-v")
@@ -131,7 +131,7 @@ func connectionCut(t *testing.T, c *cloud) {
 		t.Errorf("up did not get over a lost connection: %v\n%s", err, &said)
 	}
 	c.await("the agent and its command are gone from node1", func() bool {
-		out, err := c.try("exec", "node1", "--", "sh", "-c", "! pgrep -f '^sleep 30'")
+		out, err := c.try("exec", "node1", "--", "sh", "-c", "! pgrep -f '^sleep 8'")
 		return err == nil && out.code == 0
 	})
 }
