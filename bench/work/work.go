@@ -86,7 +86,7 @@ func (w Work) UnitFiles() map[string]string {
 	out := map[string]string{}
 	for _, u := range w.Units {
 		out["/etc/systemd/system/"+u] = "[Unit]\nDescription=Benchmark\n\n" +
-			"[Service]\nExecStart=/bin/sleep infinity\n\n[Install]\nWantedBy=multi-user.target\n"
+			"[Service]\nExecStart=/usr/bin/tail -f /dev/null\n\n[Install]\nWantedBy=multi-user.target\n"
 	}
 	return out
 }
