@@ -26,7 +26,8 @@ const exitGrace = 5 * time.Second
 func main() {
 	// A host may have little memory to spare: collect often, and never let the
 	// heap grow to a multiple of what is in use. A request of 64 MiB still fits.
-	debug.SetGCPercent(50)
+	// What is free goes back to the system when there is nothing to do.
+	debug.SetGCPercent(25)
 	debug.SetMemoryLimit(256 << 20)
 	// Without this, a write to a connection that is gone would end the process
 	// before it has ended its children.
@@ -56,6 +57,7 @@ func run() error {
 			Registry: all.Registry(),
 			Host:     func(log func(string)) resource.Host { return host.WithLog(log) },
 			Facts:    agent.Facts,
+			Idle:     debug.FreeOSMemory,
 		})
 	}()
 	select {

@@ -21,6 +21,8 @@ import (
 	"github.com/updraft-cloud/updraft/internal/resource"
 	"github.com/updraft-cloud/updraft/internal/resource/command"
 	"github.com/updraft-cloud/updraft/internal/resource/file"
+	"github.com/updraft-cloud/updraft/internal/resource/pkg"
+	accounts "github.com/updraft-cloud/updraft/internal/resource/user"
 	"github.com/updraft-cloud/updraft/internal/retry"
 	"github.com/updraft-cloud/updraft/internal/transport"
 	sshtransport "github.com/updraft-cloud/updraft/internal/transport/ssh"
@@ -183,6 +185,61 @@ func TestAgentUnderSudo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// agentLimit is what a host agent may take of a host's memory.
+const agentLimit = 8 << 10 // kB
+
+func TestAgentIsSmall(t *testing.T) {
+	s := startSSHD(t)
+	c, err := hostagent.Start(t.Context(), s.connect(t, s.target()), hostagent.Options{Host: "host1", Agents: hostagenttest.Agents(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var all []resource.Resource
+	for i := range 75 {
+		name := s.path(fmt.Sprint("file", i))
+		s.write(t, filepath.Base(name), strings.Repeat("0123456789abcde\n", 64))
+		all = append(all, &file.Resource{Path: name, Content: strings.Repeat("0123456789abcde\n", 64)})
+	}
+	for i := range 10 {
+		all = append(all, &accounts.Resource{Name: fmt.Sprint("nobody", i)}, &pkg.Resource{Name: fmt.Sprint("nothing", i)})
+	}
+	observe := func() {
+		if _, err := c.Observe(t.Context(), all, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	observe()
+	if kB := statusOf(t, s.dir, "VmHWM"); kB > agentLimit {
+		t.Errorf("it takes up to %d kB to observe %d resources", kB, len(all))
+	}
+	for range 20 {
+		observe()
+	}
+	transporttest.Eventually(t, "memory goes back to the system", func() bool { return statusOf(t, s.dir, "VmRSS") < agentLimit })
+}
+
+// statusOf returns a value, in kB, from /proc/PID/status (proc(5)) of the one
+// agent below dir.
+func statusOf(t *testing.T, dir, name string) int {
+	t.Helper()
+	pids := agentsOf(dir)
+	if len(pids) != 1 {
+		t.Fatalf("agents %v", pids)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pids[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), name+":")
+	kB, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s: %d kB", name, kB)
+	return kB
 }
 
 // BenchmarkEnter measures how long it takes to enter many hosts at once, all of

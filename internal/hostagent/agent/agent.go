@@ -36,11 +36,18 @@ type Options struct {
 	// Silence is after how long without a word the deployer is taken for
 	// dead; 60 s when 0. It sends a sign of life four times as often.
 	Silence time.Duration
+	// Idle is called when all requests have been done for a moment; nil for
+	// nothing.
+	Idle func()
 	// Facts returns the reply to the facts operation; nil refuses it.
 	Facts func() proto.Facts
 }
 
 const defaultSilence = 60 * time.Second
+
+// idleDelay is after how long without a request Idle is called. Requests of one
+// run follow each other within milliseconds.
+const idleDelay = 200 * time.Millisecond
 
 // server is one session.
 type server struct {
@@ -51,6 +58,7 @@ type server struct {
 
 	mu      sync.Mutex
 	running map[uint64]context.CancelFunc
+	idle    *time.Timer
 	wg      sync.WaitGroup
 }
 
@@ -68,7 +76,12 @@ func Serve(ctx context.Context, r io.Reader, w io.Writer, o Options) error {
 		o.Silence = defaultSilence
 	}
 	o.Hello.Protocol = proto.Version
+	if o.Idle == nil {
+		o.Idle = func() {}
+	}
 	s := &server{o: o, out: proto.NewWriter(w), workers: make(chan struct{}, o.Workers), running: map[uint64]context.CancelFunc{}}
+	s.idle = time.AfterFunc(idleDelay, o.Idle)
+	defer s.idle.Stop()
 	if err := s.out.Write(o.Hello); err != nil {
 		return err
 	}
@@ -129,17 +142,21 @@ func (s *server) start(ctx context.Context, req proto.Request) {
 	ctx, cancel := context.WithCancel(ctx)
 	s.mu.Lock()
 	s.running[req.ID] = cancel
+	s.idle.Stop()
 	s.mu.Unlock()
 	s.wg.Go(func() {
 		body, err := s.handle(ctx, req)
 		if err != nil && ctx.Err() != nil { // cut off: it is unknown how far it came
 			err = retry.Mark(err, retry.Unreachable)
 		}
-		s.mu.Lock()
-		delete(s.running, req.ID)
-		s.mu.Unlock()
-		cancel()
 		s.reply(req.ID, body, err)
+		cancel()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.running, req.ID)
+		if len(s.running) == 0 {
+			s.idle.Reset(idleDelay)
+		}
 	})
 }
 
