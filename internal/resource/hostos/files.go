@@ -1,11 +1,11 @@
 package hostos
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -35,7 +35,12 @@ func (f *files) ReadFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return io.ReadAll(file)
+	var buf bytes.Buffer
+	if fi, err := file.Stat(); err == nil && fi.Size() < 1<<30 {
+		buf.Grow(int(fi.Size()) + bytes.MinRead) // growing step by step would cost a multiple
+	}
+	_, err = buf.ReadFrom(file)
+	return buf.Bytes(), err
 }
 
 func (f *files) Lstat(name string) (resource.FileInfo, error) { return describe(f.tree.Lstat, name) }

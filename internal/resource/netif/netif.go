@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"path"
 	"regexp"
@@ -83,6 +82,10 @@ func (r *Resource) Needs() []string {
 // has a meaning in configuration files.
 var nameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$`)
 
+// macRE is how the kernel writes a hardware address. Package net would take
+// other ways of writing, which match nothing, and a megabyte of the host agent.
+var macRE = regexp.MustCompile(`^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$`)
+
 type faultFunc = func(field, mend, format string, args ...any)
 
 // Validate checks addresses and what belongs to each type.
@@ -98,7 +101,7 @@ func (r *Resource) Validate() error {
 			}
 		}
 	}
-	if mac, err := net.ParseMAC(r.MAC); r.MAC != "" && (err != nil || len(mac) != 6) {
+	if r.MAC != "" && !macRE.MatchString(r.MAC) {
 		fault("mac", "write it like 52:54:00:12:34:56", "%q is not a hardware address", r.MAC)
 	}
 	const leastMTU, mostMTU = 68, 65535
