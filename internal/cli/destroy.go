@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,13 +54,22 @@ func (a *app) loadForDestroy(name string) (*session, error) {
 		if strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".") {
 			return nil, fmt.Errorf("%q is not the name of a cloud", name)
 		}
-		return a.open(&spec.Cloud{Name: name})
+		return a.open(&spec.Cloud{Name: name, Provider: spec.Provider{Name: a.knownProvider(name)}})
 	}
 	cloud, diags := spec.Load(a.file, spec.Options{Set: a.set})
 	if cloud == nil || diags.HasErrors() {
 		return nil, diags
 	}
 	return a.open(cloud)
+}
+
+// knownProvider returns the provider that the state names, or the default.
+func (a *app) knownProvider(name string) string {
+	data, err := os.ReadFile(filepath.Join(a.cloudDir(name), "provider"))
+	if err != nil {
+		return "" // a cloud that was never applied
+	}
+	return strings.TrimSpace(string(data))
 }
 
 // confirm asks on a terminal; without one it refuses.

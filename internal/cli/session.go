@@ -199,12 +199,23 @@ func (s *session) lock(ctx context.Context, command string) (func() error, error
 	}
 	// Another updraft may have written between reading and locking.
 	if s.records, err = s.store.Records(ctx); err == nil {
-		err = s.ensureKey()
+		err = errors.Join(s.ensureKey(), s.rememberProvider())
 	}
 	if err != nil {
 		return nil, errors.Join(err, unlock())
 	}
 	return unlock, nil
+}
+
+// rememberProvider notes where the machines come from, so that the cloud can be
+// destroyed when its file is gone.
+func (s *session) rememberProvider() error {
+	name := filepath.Join(s.dir, "provider")
+	want := s.provider.Name() + "\n"
+	if have, err := os.ReadFile(name); err == nil && string(have) == want {
+		return nil
+	}
+	return os.WriteFile(name, []byte(want), 0o600)
 }
 
 // ensureKey makes the cloud's own key pair, once.
@@ -222,7 +233,7 @@ func (s *session) executor() engine.Executor {
 	return engine.Mux{
 		Deployer: &provision.Executor{
 			Provider: s.provider, Cloud: s.cloud.Name, RemoveService: s.removeCache,
-			Ensured: s.fleet.Expect, Removing: s.fleet.Forget,
+			Ensured: s.fleet.Expect, Removing: s.fleet.Forget, Leave: s.fleet.RemoveAgent,
 		},
 		Hosts: s.fleet,
 	}

@@ -14,6 +14,8 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/machine"
@@ -90,18 +92,30 @@ type Executor struct {
 	// Ensured is told of a machine that was made or started, Removing of one
 	// that is about to go.
 	Ensured, Removing func(name string)
+	// Leave takes updraft's own traces off a machine that stays.
+	Leave func(ctx context.Context, name string) error
 }
+
+// observers bounds how many things are observed at once: machines elsewhere take
+// a round trip each.
+const observers = 64
 
 // Observe implements [engine.Executor].
 func (x *Executor) Observe(ctx context.Context, _ string, nodes []*engine.Node) ([]drift.Report, error) {
 	out := make([]drift.Report, len(nodes))
+	var g errgroup.Group
+	g.SetLimit(observers)
 	for i, n := range nodes {
-		r, err := x.observe(ctx, n)
-		if err != nil {
-			r = drift.Report{Err: err.Error()}
-		}
-		out[i] = r
+		g.Go(func() error {
+			r, err := x.observe(ctx, n)
+			if err != nil {
+				r = drift.Report{Err: err.Error()}
+			}
+			out[i] = r
+			return nil
+		})
 	}
+	_ = g.Wait() // errors are in the reports
 	return out, ctx.Err()
 }
 
@@ -160,6 +174,9 @@ func (x *Executor) Remove(ctx context.Context, r engine.Record, _ func(string)) 
 	case KindNetwork:
 		return x.Provider.RemoveNetwork(ctx, x.Cloud, r.Key)
 	case KindMachine:
+		if b, ok := x.Provider.(machine.Borrower); ok && b.Borrows() {
+			return x.Leave(ctx, r.Key)
+		}
 		x.Removing(r.Key)
 		return x.Provider.RemoveMachine(ctx, x.Cloud, r.Key)
 	case KindCache:

@@ -224,7 +224,10 @@ func halfDestroyed(t *testing.T, c *cloud) {
 
 func saveRestore(t *testing.T, c *cloud) {
 	c.run("lab", "save", "good")
-	c.run("exec", "node1", "--", "rm", "-rf", "/etc/demo.conf", "/usr/share/doc")
+	c.await("node1 answers after the save", func() bool {
+		_, err := c.try("exec", "node1", "--", "rm", "-rf", "/etc/demo.conf", "/usr/share/doc")
+		return err == nil
+	})
 	c.run("lab", "restore", "good")
 	c.run("up")
 	if out := c.run("exec", "node1", "--", "cat", "/etc/demo.conf"); out.stdout != "a=1\n" {

@@ -33,10 +33,16 @@ type Provider struct {
 	known map[string]map[string]bool // machines seen by this process, for List
 }
 
-var _ machine.Provider = (*Provider)(nil)
+var (
+	_ machine.Provider = (*Provider)(nil)
+	_ machine.Borrower = (*Provider)(nil)
+)
 
 // New returns the provider.
 func New() *Provider { return &Provider{known: map[string]map[string]bool{}} }
+
+// Borrows says that the machines outlive the cloud.
+func (p *Provider) Borrows() bool { return true }
 
 // Name returns "static".
 func (p *Provider) Name() string { return "static" }
