@@ -75,7 +75,7 @@ func Start(ctx context.Context, conn transport.Conn, o Options) (*Client, error)
 	stop := context.AfterFunc(ctx, cancel)
 	hello, err := s.start(life)
 	if !stop() && err == nil {
-		s.abandon()
+		_ = s.abandon()
 		err = context.Cause(ctx)
 	}
 	if err != nil {

@@ -3,6 +3,7 @@ package hostagent
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -32,7 +33,7 @@ func (s *stderr) read(r io.Reader, log func(string), prompted func()) {
 		n, err := r.Read(buf)
 		line = append(line, buf[:n]...)
 		if before, after, found := bytes.Cut(line, []byte(s.prompt)); found {
-			line = append(before, after...)
+			line = slices.Concat(before, after)
 			s.prompts++
 			prompted()
 		}

@@ -118,7 +118,7 @@ func FuzzRequest(f *testing.F) {
 		r := proto.NewReader(&out)
 		for {
 			var reply proto.Reply
-			if err := r.Read(&reply); err == io.EOF {
+			if err := r.Read(&reply); errors.Is(err, io.EOF) {
 				return
 			} else if err != nil {
 				t.Fatal(err)

@@ -16,7 +16,7 @@ func Build(ctx context.Context, dir, arch string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { _ = os.RemoveAll(tmp) }()
 	plain := filepath.Join(tmp, "updraft-host")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=",
 		"-o", plain, "github.com/updraft-cloud/updraft/cmd/updraft-host")

@@ -38,7 +38,7 @@ var build = sync.OnceValues(func() ([]byte, error) { //nolint:gochecknoglobals /
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	path, err := embedded.Build(context.Background(), dir, runtime.GOARCH)
 	if err != nil {
 		return nil, err

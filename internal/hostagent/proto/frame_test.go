@@ -24,7 +24,7 @@ func TestFramesComeBack(t *testing.T) {
 			t.Errorf("got %d bytes, %v", len(got.Op), err)
 		}
 	}
-	if err := r.Read(new(Request)); err != io.EOF {
+	if err := r.Read(new(Request)); !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: %v", err)
 	}
 }

@@ -206,8 +206,8 @@ func (p *process) run(ctx context.Context, h Handler, line string) {
 		p.err = &transport.ExitError{Code: code}
 	}
 	p.stdin.breakOff()
-	p.stdout.Close()
-	p.stderr.Close()
+	_ = p.stdout.Close()
+	_ = p.stderr.Close()
 	close(p.ended)
 }
 

@@ -46,7 +46,7 @@ func newConn(client *ssh.Client, t transport.Target, release func()) *Conn {
 	c.watch.Go(func() {
 		keepAlive(t.KeepAlive, c.done, c.probe, func() {
 			c.end(lost(t, fmt.Errorf("%w: the host has not answered for %s", transport.ErrClosed, missesAllowed*t.KeepAlive)))
-			client.Close()
+			_ = client.Close()
 		})
 	})
 	return c
@@ -141,7 +141,7 @@ func (c *Conn) probe() error {
 func keepAlive(interval time.Duration, done <-chan struct{}, probe func() error, dead func()) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	var answer chan error // nil when no probe is out
+	var answer chan struct{} // nil when no probe is out
 	for misses := 0; ; {
 		select {
 		case <-done:
@@ -150,8 +150,11 @@ func keepAlive(interval time.Duration, done <-chan struct{}, probe func() error,
 			answer, misses = nil, 0
 		case <-tick.C:
 			if answer == nil {
-				answer = make(chan error, 1)
-				go func(a chan<- error) { a <- probe() }(answer)
+				answer = make(chan struct{})
+				go func(a chan<- struct{}) {
+					_ = probe() // a refusal is an answer, too
+					close(a)
+				}(answer)
 				continue
 			}
 			if misses++; misses == missesAllowed {

@@ -160,7 +160,7 @@ func (d *Dialer) handshake(ctx context.Context, t transport.Target, nc net.Conn)
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	conn, chans, reqs, err := ssh.NewClientConn(a, address(t), a.config(t, known, keys))
 	if !stop() && err == nil {
-		conn.Close()
+		_ = conn.Close()
 		err = context.Cause(ctx)
 	}
 	if err != nil {
@@ -212,7 +212,7 @@ const publicKey = "publickey" // RFC 4252, section 7
 // mayLogIn is asked before each attempt to authenticate, and says why there is
 // no further one.
 func (a *attempt) mayLogIn(t transport.Target, c *ssh.ClientAuthContext, keys *offer) error {
-	why := ""
+	var why string
 	switch {
 	case a.broken.Load():
 		return nil // the stream ended; the handshake will say so

@@ -88,6 +88,6 @@ func (js *jumps) leave(key string, j *jump) {
 	}
 	js.mu.Unlock()
 	if last && j.conn != nil {
-		j.conn.Close()
+		_ = j.conn.Close()
 	}
 }

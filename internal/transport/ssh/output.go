@@ -70,4 +70,4 @@ func (o *output) group() int {
 }
 
 // cutOff ends the output for a reader that waits for more.
-func (o *output) cutOff() { o.pipe.Close() }
+func (o *output) cutOff() { _ = o.pipe.Close() }

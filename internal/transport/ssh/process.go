@@ -54,7 +54,7 @@ func (c *Conn) start(ctx context.Context, line, token string) (transport.Process
 	}
 	p := &process{conn: c, session: s, ctx: ctx, ended: make(chan struct{}), aborted: make(chan struct{})}
 	if err := p.open(line, token); err != nil {
-		s.Close()
+		_ = s.Close()
 		<-c.slots
 		if gone := c.Err(); gone != nil {
 			return nil, gone
@@ -68,7 +68,7 @@ func (c *Conn) start(ctx context.Context, line, token string) (transport.Process
 	go func() {
 		p.err = s.Wait()
 		stop()
-		s.Close()
+		_ = s.Close()
 		c.mu.Lock()
 		delete(c.live, p)
 		c.mu.Unlock()
@@ -165,7 +165,7 @@ func (p *process) Kill() error {
 		select {
 		case <-p.ended:
 		case <-time.After(killGrace):
-			p.session.Close()
+			_ = p.session.Close()
 			close(p.aborted)
 		}
 		p.stdout.cutOff()
@@ -196,11 +196,11 @@ func (c *Conn) kill(all []*process) {
 		return // the guard will do it
 	}
 	defer func() {
-		s.Close()
+		_ = s.Close()
 		_ = c.probe() // as for the slots of commands
 		<-c.kills
 	}()
-	stop := context.AfterFunc(ctx, func() { s.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
 	_ = s.Run("exec /bin/sh -c " + quote("kill -9"+groups+" 2>/dev/null"))
 }

@@ -60,7 +60,7 @@ func Suite(t *testing.T, c Config) {
 
 func (c Config) connect(t *testing.T) transport.Conn {
 	conn := c.Connect(t)
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 
@@ -230,7 +230,7 @@ func (c Config) concurrent(t *testing.T) {
 
 func (c Config) closed(t *testing.T) {
 	conn := c.connect(t)
-	conn.Close()
+	_ = conn.Close()
 	if _, _, err := Run(t.Context(), conn, LineHello, nil); !errors.Is(err, transport.ErrClosed) {
 		t.Errorf("got %v", err)
 	}
@@ -244,7 +244,7 @@ func (c Config) dial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	go func() {
 		if s, err := l.Accept(); err == nil {
 			_, _ = io.Copy(s, s)

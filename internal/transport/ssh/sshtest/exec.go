@@ -24,7 +24,7 @@ type conn struct {
 }
 
 func (s *Server) serve(raw *cable) {
-	defer raw.Close()
+	defer func() { _ = raw.Close() }()
 	sc, chans, reqs, err := ssh.NewServerConn(raw, s.config())
 	if err != nil {
 		return
@@ -45,7 +45,7 @@ func (s *Server) serve(raw *cable) {
 			_ = nch.Reject(ssh.UnknownChannelType, "unknown channel type")
 		}
 	}
-	sc.Close()
+	_ = sc.Close()
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
@@ -96,7 +96,7 @@ func (c *conn) forward(nch ssh.NewChannel) {
 		_ = nc.(*net.TCPConn).CloseWrite()
 	})
 	_, _ = io.Copy(ch, nc)
-	ch.Close()
+	_ = ch.Close()
 	wg.Wait()
 }
 
@@ -217,5 +217,5 @@ func (c *conn) reap(ch ssh.Channel, cmd *exec.Cmd, stdout, stderr io.Reader) {
 	} else {
 		_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ C uint32 }{uint32(code)}))
 	}
-	ch.Close()
+	_ = ch.Close()
 }

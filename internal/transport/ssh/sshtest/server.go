@@ -182,7 +182,7 @@ func (s *Server) Connections() int {
 // Cut cuts all connections in the middle of whatever is being sent.
 func (s *Server) Cut() {
 	for _, c := range s.open() {
-		c.raw.Close()
+		_ = c.raw.Close()
 	}
 }
 
@@ -205,7 +205,7 @@ func (s *Server) open() []*conn {
 }
 
 func (s *Server) close() {
-	s.listener.Close()
+	_ = s.listener.Close()
 	s.Cut()
 	s.wg.Wait()
 }
