@@ -50,14 +50,16 @@ func nameOfMAC(h resource.Host, r *Resource) string {
 	return r.Name
 }
 
-// stanzas renders the file: one stanza for each address, with all that is not
-// about addresses in the first.
+// stanzas renders the file: one stanza for each address. ifup takes them in
+// order, so the interface is made in the first, and routes come with the last,
+// when all addresses are there by which their routers are reached.
 func (r *Resource) stanzas(name string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%sauto %s\n", conffile.Header, name)
 	if len(r.Addresses) == 0 {
 		fmt.Fprintf(&b, "iface %s inet manual\n", name)
-		r.options(&b, name)
+		r.before(&b, name)
+		fmt.Fprintf(&b, "\tup ip link set dev %s up\n", name)
 	}
 	for i, a := range r.Addresses {
 		family := "inet"
@@ -66,22 +68,23 @@ func (r *Resource) stanzas(name string) string {
 		}
 		fmt.Fprintf(&b, "iface %s %s static\n\taddress %s\n", name, family, a)
 		if i == 0 {
-			r.options(&b, name)
+			r.before(&b, name)
 		}
 	}
+	r.after(&b, name)
 	return b.String()
 }
 
-func (r *Resource) options(b *strings.Builder, name string) {
+func (r *Resource) before(b *strings.Builder, name string) {
 	for _, c := range r.making() {
 		fmt.Fprintf(b, "\tpre-up %s || true\n", strings.Join(c, " "))
 	}
 	if r.MTU != 0 {
 		fmt.Fprintf(b, "\tpre-up ip link set dev %s mtu %d\n", name, r.MTU)
 	}
-	if len(r.Addresses) == 0 {
-		fmt.Fprintf(b, "\tup ip link set dev %s up\n", name)
-	}
+}
+
+func (r *Resource) after(b *strings.Builder, name string) {
 	for _, rt := range r.routes() {
 		fmt.Fprintf(b, "\tup %s\n", strings.Join(rt.command(name), " "))
 	}

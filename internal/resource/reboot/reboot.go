@@ -128,9 +128,8 @@ func BootTime(h resource.Host) (time.Time, error) {
 	}
 	// Field 22 is the start time in ticks since the kernel's start, of which
 	// there are 100 a second for user space (proc_pid_stat(5)). Fields are
-	// counted behind the name in parentheses, the second.
-	_, behind, _ := strings.Cut(string(pid1), ") ")
-	fields := strings.Fields(behind)
+	// counted behind the second, the name in parentheses, which may hold some.
+	fields := strings.Fields(string(pid1)[strings.LastIndexByte(string(pid1), ')')+1:])
 	const startField, ticks = 22 - 3, 100
 	if len(fields) <= startField {
 		return time.Time{}, errors.New("cannot read the start of init from /proc/1/stat")
