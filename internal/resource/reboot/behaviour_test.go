@@ -24,7 +24,7 @@ func TestBootTimeIsThatOfInit(t *testing.T) {
 	// As a container on a computer that has been up for long has them.
 	set("cpu 1\nbtime 1795226323\nprocesses 9\n", "1 (system) d) S 0 1 1 0 -1 4194560 2497 22593 0 0 12 17 22 13 20 0 1 0 271074 23605248 3500\n")
 	got, err := reboot.BootTime(h)
-	if want := time.Unix(1795226323+2710+1, 0); err != nil || !got.Equal(want) {
+	if want := time.Unix(1795226323+1, 0).Add(2710740 * time.Millisecond); err != nil || !got.Equal(want) {
 		t.Errorf("boot time is %s, %v; want %s", got, err, want)
 	}
 	for _, c := range [][2]string{{"", "1 (x) S 0\n"}, {"cpu\nbtime 1\n", "1 (x) S 0\n"}, {"cpu\nbtime x\n", ""}} {

@@ -108,9 +108,10 @@ func (r *Resource) Observe(_ context.Context, h resource.Host) (drift.Report, er
 	return b.Report(), nil
 }
 
-// BootTime returns when the host's init process began, to a second, rounded up:
-// no file that updraft changes is changed within a second after boot. Unlike
-// the kernel's boot time and boot ID this is right in containers, too.
+// BootTime returns when the host's init process began, up to a second late, as
+// the kernel gives its own boot time rounded down: no file that updraft changes
+// is changed within a second after boot. Unlike the kernel's boot time and boot
+// ID this is right in containers, too.
 func BootTime(h resource.Host) (time.Time, error) {
 	stat, err := h.ReadFile("/proc/stat")
 	if err != nil {
@@ -138,7 +139,7 @@ func BootTime(h resource.Host) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("cannot read the start of init from /proc/1/stat: %w", err)
 	}
-	return time.Unix(kernel+started/ticks+1, 0), nil
+	return time.Unix(kernel+1, 0).Add(time.Duration(started) * time.Second / ticks), nil
 }
 
 // delay leaves time for the answer to reach the deployer before the network
