@@ -77,7 +77,7 @@ func (s *session) converge(ctx context.Context, command string, opts engine.Opti
 	if err != nil {
 		return engine.Result{}, err
 	}
-	defer unlock()
+	defer func() { _ = unlock() }() // the end of the process would do it, too
 	r, err := s.begin()
 	if err != nil {
 		return engine.Result{}, err

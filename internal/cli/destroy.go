@@ -94,7 +94,7 @@ func (s *session) destroy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer func() { _ = unlock() }() // the end of the process would do it, too
 	r, err := s.begin()
 	if err != nil {
 		return err

@@ -82,8 +82,10 @@ func (r *Resource) Observe(_ context.Context, h resource.Host) (drift.Report, er
 
 // observeMissing tells a symlink that points nowhere from nothing at all.
 func (r *Resource) observeMissing(h resource.Host) (drift.Report, error) {
-	if _, err := h.Lstat(r.Path); err != nil {
+	if _, err := h.Lstat(r.Path); errors.Is(err, fs.ErrNotExist) {
 		return drift.Missing(), nil
+	} else if err != nil {
+		return drift.Report{}, err
 	}
 	var b drift.Builder
 	b.Want("type", "symlink to nothing", "directory")

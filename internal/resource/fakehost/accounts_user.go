@@ -112,7 +112,7 @@ func (a *Accounts) usermod(_ context.Context, h *Host, c resource.Command) (reso
 	}
 	return out, h.Change(func(f *FS) error {
 		if _, err := f.Lstat(oldHome); err != nil {
-			return nil // usermod only warns
+			return nil //nolint:nilerr // usermod only warns
 		}
 		return f.Rename(oldHome, args.Get("--home"))
 	})

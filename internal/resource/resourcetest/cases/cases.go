@@ -72,7 +72,7 @@ func mkdir(path string, a resource.Access) step {
 func removeIfThere(path string) step {
 	return func(_ context.Context, h resource.Host) error {
 		if _, err := h.Lstat(path); err != nil {
-			return nil
+			return nil //nolint:nilerr // it is not there
 		}
 		return h.Remove(path)
 	}
