@@ -38,7 +38,7 @@ func Kind() resource.Kind {
 		Name: "repository",
 		Doc:  "A package repository with the key that signs it (apt or dnf). The key is trusted for this repository only.",
 		New:  func() resource.Resource { return &Resource{} },
-		Example: "name: backports\nuris: [http://deb.debian.org/debian]\nsuites: [trixie-backports]\ncomponents: [main]\n" +
+		Example: "name: backports\nuris: [http://mirror.example.org/debian]\nsuites: [trixie-backports]\ncomponents: [main]\n" +
 			"key: |\n  -----BEGIN PGP PUBLIC KEY BLOCK-----\n\n  mDMEY865UxYJKwYBBAHaRw8BAQdAd7Z0srwuhlB6JKFkcf4HU4SSS/xcRfwEQWzr\n" +
 			"  crf6AEo=\n  -----END PGP PUBLIC KEY BLOCK-----\n",
 	}
