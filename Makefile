@@ -11,8 +11,11 @@ EXAMPLE ?= examples/web.yaml
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-deps: ## install the Debian packages that the lab and the tests need
+deps: ## install the Debian packages that the lab needs
 	@tools/deps.sh
+
+test-deps: ## install the real parsers and daemons that the tests need
+	@tools/deps.sh test
 
 agents: ## build the host agent for every architecture, to be carried inside updraft
 	@go run ./internal/hostagent/embedded/gen
@@ -26,7 +29,7 @@ up: deps build ## raise the example cloud in a lab on this computer, and prove i
 destroy: build ## take the example cloud away again
 	@bin/updraft destroy -f $(EXAMPLE) --yes
 
-test: deps build check unit lab ## everything that CI runs
+test: test-deps build check unit lab ## everything that CI runs
 
 check: $(GOLANGCI) ## the repository's rules: layers, shape, vet, linters, generated files
 	@go vet ./... && go test ./internal/archtest && $(GOLANGCI) run && tools/generated.sh
@@ -43,6 +46,9 @@ bench: build ## benchmarks with their rivals; writes bench/results
 fuzz: ## each fuzz target for a minute
 	@tools/fuzz.sh 60s
 
+man: build ## write the man pages to dist/man
+	@bin/updraft gen --man dist/man
+
 generate: build ## write the generated documents again
 	@bin/updraft gen --dir .
 
@@ -52,4 +58,4 @@ clean: ## remove what was built
 $(GOLANGCI):
 	@GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
-.PHONY: help deps agents build up destroy test check unit lab bench fuzz generate clean
+.PHONY: help deps test-deps man agents build up destroy test check unit lab bench fuzz generate clean

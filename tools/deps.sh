@@ -1,14 +1,14 @@
 #!/bin/bash
-# Installs the Debian packages that the lab, the tests and the benchmarks need.
-# Does nothing, and needs no network, when all are there.
+# Installs the Debian packages that the lab needs and, with the argument "test",
+# those that the tests need as well. Does nothing, and needs no network, when all
+# are there.
 set -euo pipefail
-packages=(
-  # the lab
-  systemd-container mmdebstrap iproute2 nftables openssh-client debian-archive-keyring ca-certificates
-  # real parsers and daemons that tests hold our files against
-  openssh-server sudo haproxy keepalived nginx-light chrony bind9-utils ansible-core
-  dnf rpm createrepo-c git make
-)
+packages=(systemd-container mmdebstrap iproute2 nftables openssh-client debian-archive-keyring ca-certificates)
+if [ "${1:-}" = test ]; then
+  # Real parsers and daemons that our files are held against.
+  packages+=(openssh-server openssl sudo haproxy keepalived nginx-light chrony bind9-utils ansible-core
+    dnf rpm createrepo-c git iputils-ping procps)
+fi
 missing=()
 for p in "${packages[@]}"; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing+=("$p")
