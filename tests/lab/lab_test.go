@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -212,6 +213,23 @@ func TestLimitsAreKept(t *testing.T) {
 	}
 	if out, err = ssh(t, m, hog); out != "209715200" {
 		t.Errorf("200 MiB in 512: %q, %v", out, err)
+	}
+}
+
+func TestARunningHostMovesToAnotherAddress(t *testing.T) {
+	f := newFixture(t)
+	p, topo := f.brought(t, "moved", 1, nil)
+	m := topo.Machines[0]
+	m.NICs = slices.Clone(m.NICs)
+	m.NICs[0].Address = netip.PrefixFrom(netip.MustParseAddr("10.88.0.200"), m.NICs[0].Address.Bits())
+	if err := p.EnsureMachine(t.Context(), m, quiet); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := p.ObserveMachine(t.Context(), m); err != nil || !r.Agrees() {
+		t.Errorf("observed: %+v, %v", r, err)
+	}
+	if err := answers(t.Context(), p, m); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -42,12 +42,17 @@ func ensureNICs(m, old machine.Machine) error {
 	}
 	defer host.close()
 	w := &wire{cloud: cloud, host: host}
+	// First away with what left: an address added beside an old one of the same
+	// network is secondary to it, and the kernel removes both together.
+	if err := w.unplug(m, old); err != nil {
+		return err
+	}
 	for _, nic := range m.NICs {
 		if err := w.plug(m.Name, nic); err != nil {
 			return fmt.Errorf("interface %s: %w", nic.Name, err)
 		}
 	}
-	return w.unplug(m, old)
+	return nil
 }
 
 // plug makes one interface and sets all of it.
