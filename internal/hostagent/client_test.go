@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -127,6 +128,45 @@ func TestWhatWaitsAtTheSameTimeIsAppliedTogether(t *testing.T) {
 	}
 	if sum != 20 || len(w.batches) > 4 {
 		t.Errorf("batches of %v", w.batches)
+	}
+}
+
+func TestWhatCannotGoTogetherIsAppliedAlone(t *testing.T) {
+	w := newWorld()
+	c, _ := start(t, w)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var alone []string
+	for i := range 20 {
+		wg.Go(func() {
+			j := &joined{thing{Name: fmt.Sprint("j", i), Value: "1"}}
+			var why resource.Cause
+			switch i {
+			case 7:
+				j.Name = "liar"
+			case 8:
+				why.Triggered = []string{"thing:x"}
+			}
+			log := func(line string) {
+				mu.Lock()
+				defer mu.Unlock()
+				alone = append(alone, strings.TrimPrefix(line, "applying "))
+			}
+			if err := c.Apply(t.Context(), j, drift.Missing(), why, log); err != nil {
+				t.Errorf("%s: %v", j.Name, err)
+			}
+			if v, _ := w.get(j.Name); v != "1" {
+				t.Errorf("%s is %q", j.Name, v)
+			}
+		})
+	}
+	wg.Wait()
+	if len(w.batches) == 0 || len(w.batches) > 4 {
+		t.Errorf("batches of %v", w.batches)
+	}
+	// One that comes when no other waits is alone in any case.
+	if !slices.Contains(alone, "liar") || !slices.Contains(alone, "j8") || len(alone) > 5 {
+		t.Errorf("applied alone: %q", alone)
 	}
 }
 

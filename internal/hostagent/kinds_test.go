@@ -122,9 +122,32 @@ func (b *batched) ApplyBatch(_ context.Context, h resource.Host, all []resource.
 	return errs
 }
 
+// joined is a resource that goes together with others as far as it can.
+type joined struct{ thing }
+
+func (j *joined) Kind() string { return "joined" }
+
+func (j *joined) ApplyTogether(_ context.Context, _ resource.Host, all []resource.Resource, why []resource.Cause) []bool {
+	j.w.mu.Lock()
+	defer j.w.mu.Unlock()
+	j.w.batches = append(j.w.batches, len(all))
+	done := make([]bool, len(all))
+	for i, r := range all {
+		switch {
+		case r.Key() == "liar":
+			done[i] = true
+		case len(why[i].Triggered) == 0:
+			j.w.values[r.Key()], done[i] = r.(*joined).Value, true
+		}
+	}
+	<-time.After(20 * time.Millisecond) // so that others wait meanwhile
+	return done
+}
+
 func registry(w *world) *resource.Registry {
 	return resource.NewRegistry(
 		resource.Kind{Name: "thing", New: func() resource.Resource { return &thing{w: w} }},
+		resource.Kind{Name: "joined", New: func() resource.Resource { return &joined{thing{w: w}} }},
 		resource.Kind{Name: "batched", New: func() resource.Resource { return &batched{thing{w: w}} }},
 	)
 }

@@ -86,6 +86,17 @@ type Batcher interface {
 	ApplyBatch(ctx context.Context, h Host, all []Resource, found []drift.Report) []error
 }
 
+// Joiner is a resource that, with others of its kind, can be brought into its
+// state at a fraction of the cost in the usual case, such as units that are only
+// to be enabled and started. The host agent collects those waiting at the same
+// time and calls ApplyTogether of the first with all of them. It returns which
+// are in their state; the others, for whatever reason, are applied alone, so
+// that errors and special cases are those of Apply. It must be quick: what takes
+// its time is left to Apply.
+type Joiner interface {
+	ApplyTogether(ctx context.Context, h Host, all []Resource, why []Cause) (done []bool)
+}
+
 // Preparer is a resource that can gather facts for many of its kind at once.
 // Prepare is called once per kind before a batch of Observe calls, with all
 // resources of that kind; it stores what it learned with [Host.Memo].

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,9 +21,14 @@ func (s *server) apply(ctx context.Context, log func(string), req proto.ApplyReq
 	}
 	h := s.o.Host(log)
 	h.Forget()
-	if _, ok := res.(resource.Batcher); ok {
-		err = s.batches.apply(ctx, &member{res: res, found: req.Found, log: log, host: s.o.Host})
-	} else {
+	err = errAlone
+	if goesTogether(res) {
+		err = s.batches.apply(ctx, &member{res: res, found: req.Found, why: req.Cause, log: log, host: s.o.Host})
+		if _, ok := res.(resource.Joiner); ok && err == nil {
+			return nil // it was looked at with the others
+		}
+	}
+	if errors.Is(err, errAlone) {
 		err = res.Apply(ctx, h, req.Found, req.Cause)
 	}
 	if err != nil {
@@ -33,6 +39,15 @@ func (s *server) apply(ctx context.Context, log func(string), req proto.ApplyReq
 	}
 	h.Forget()
 	return s.agrees(ctx, h, req.Kind, res)
+}
+
+// goesTogether reports whether the resource waits for others of its kind.
+func goesTogether(res resource.Resource) bool {
+	switch res.(type) {
+	case resource.Batcher, resource.Joiner:
+		return true
+	}
+	return false
 }
 
 // agrees returns an error that names what differs.

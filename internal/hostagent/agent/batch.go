@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -33,12 +34,16 @@ type queue struct {
 type member struct {
 	res   resource.Resource
 	found drift.Report
+	why   resource.Cause
 	log   func(string)
 	host  func(log func(string)) resource.Host
 
 	ctx  context.Context //nolint:containedctx // of its request; the batch ends with the last
 	done chan error
 }
+
+// errAlone is the result of a member that is yet to be applied, by itself.
+var errAlone = errors.New("to be applied alone")
 
 // apply waits until a batch with m in it is done.
 func (b *batches) apply(ctx context.Context, m *member) error {
@@ -92,10 +97,84 @@ func apply(batch []*member) {
 	if len(live) == 0 {
 		return
 	}
-	errs := applyBatch(live)
+	together := applyBatch
+	if _, ok := live[0].res.(resource.Joiner); ok {
+		together = applyJoint
+	}
+	errs := together(live)
 	for i, m := range live {
 		m.done <- errs[i]
 	}
+}
+
+// sharedHost is the host with the logs of all members.
+func sharedHost(live []*member) resource.Host {
+	return live[0].host(func(line string) {
+		for _, m := range live {
+			m.log(line)
+		}
+	})
+}
+
+// applyJoint lets a kind do together what it can. Members that do not agree with
+// the host afterwards are left to be applied alone.
+func applyJoint(live []*member) []error {
+	errs := make([]error, len(live))
+	for i := range errs {
+		errs[i] = errAlone
+	}
+	if len(live) == 1 {
+		return errs
+	}
+	ctx, cancel := joint(live)
+	defer cancel()
+	all, why := make([]resource.Resource, len(live)), make([]resource.Cause, len(live))
+	for i, m := range live {
+		all[i], why[i] = m.res, m.why
+	}
+	h := sharedHost(live)
+	err := guard(func() error {
+		h.Forget()
+		done := live[0].res.(resource.Joiner).ApplyTogether(ctx, h, all, why)
+		if len(done) != len(live) {
+			return fmt.Errorf("this is a mistake in updraft: %d results for %d resources", len(done), len(live))
+		}
+		h.Forget()
+		return agreeing(ctx, h, all, done, errs)
+	})
+	if err != nil { // Apply meets it again, and says what it is about
+		for i := range errs {
+			errs[i] = errAlone
+		}
+	}
+	return errs
+}
+
+// agreeing clears the errors of those that are done and agree with the host.
+func agreeing(ctx context.Context, h resource.Host, all []resource.Resource, done []bool, errs []error) error {
+	var some []resource.Resource
+	for i, r := range all {
+		if done[i] {
+			some = append(some, r)
+		}
+	}
+	if len(some) == 0 {
+		return nil
+	}
+	if p, ok := some[0].(resource.Preparer); ok {
+		if err := p.Prepare(ctx, h, some); err != nil {
+			return err
+		}
+	}
+	for i, r := range all {
+		if !done[i] {
+			continue
+		}
+		if found, err := r.Observe(ctx, h); err == nil && found.Agrees() {
+			errs[i] = nil
+		}
+	}
+	return nil
 }
 
 func applyBatch(live []*member) []error {
@@ -105,11 +184,7 @@ func applyBatch(live []*member) []error {
 	for i, m := range live {
 		all[i], found[i] = m.res, m.found
 	}
-	h := live[0].host(func(line string) {
-		for _, m := range live {
-			m.log(line)
-		}
-	})
+	h := sharedHost(live)
 	var errs []error
 	err := guard(func() error {
 		errs = live[0].res.(resource.Batcher).ApplyBatch(ctx, h, all, found)

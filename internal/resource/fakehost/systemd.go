@@ -82,7 +82,7 @@ func (s *Systemd) systemctl(_ context.Context, h *Host, c resource.Command) (res
 	if s.Coarse && slices.Contains(c.Args, "--timestamp=us+utc") {
 		return Exit(c, 1, "systemctl: unrecognized option '--timestamp=us+utc'")
 	}
-	args, err := ParseArgs(c, "-p=", "--timestamp=")
+	args, err := ParseArgs(c, "-p=", "--timestamp=", "--no-block")
 	if err != nil || len(args.Rest) == 0 {
 		return resource.Output{}, Refuse(c, "not understood: %v", err)
 	}

@@ -1,0 +1,100 @@
+package unit
+
+import (
+	"context"
+	"time"
+
+	"github.com/updraft-cloud/updraft/internal/drift"
+	"github.com/updraft-cloud/updraft/internal/resource"
+	"github.com/updraft-cloud/updraft/internal/retry"
+)
+
+// ApplyTogether enables and starts units whose files are in place: one
+// enablement, with the one reload of systemd that comes of it, one start, and
+// one look at all while they are watched. Alone, each unit costs a reload and a
+// dozen processes. What is not up by the end of the watch is left to Apply.
+func (r *Resource) ApplyTogether(ctx context.Context, h resource.Host, all []resource.Resource, why []resource.Cause) []bool {
+	done := make([]bool, len(all))
+	if err := r.Prepare(ctx, h, all); err != nil {
+		return done
+	}
+	var some []int
+	var enable, start []string
+	for i, a := range all {
+		u := a.(*Resource)
+		s, err := u.look(ctx, h)
+		if err != nil || !u.isPlain(h, s, why[i]) || u.keep(ctx, h, why[i].Made) != nil {
+			continue
+		}
+		some = append(some, i)
+		if isTrue(u.Enabled) && !s.enabled() {
+			enable = append(enable, u.Name)
+		}
+		if u.State == Started && !s.running() && u.markLoaded(h) == nil {
+			start = append(start, u.Name)
+		}
+	}
+	if len(some) < 2 || bulk(ctx, h, enable, "enable") != nil || bulk(ctx, h, start, "start", "--no-block") != nil {
+		return done
+	}
+	watchAll(ctx, h, start)
+	for _, i := range some {
+		u := all[i].(*Resource)
+		s, err := u.look(ctx, h)
+		done[i] = err == nil && (u.State != Started || s.running() && s["NRestarts"] == "0")
+	}
+	return done
+}
+
+// isPlain reports whether all that is to be done to the unit is to enable or
+// start it.
+func (r *Resource) isPlain(h resource.Host, s state, why resource.Cause) bool {
+	var b drift.Builder
+	if r.isTemplate() || r.State == Stopped || r.Masked != nil || r.Enabled != nil && !*r.Enabled {
+		return false
+	}
+	if s["LoadState"] != "loaded" || s["NeedDaemonReload"] == "yes" || s.running() && len(why.Triggered) > 0 {
+		return false
+	}
+	if exists, err := r.compareFiles(h, &b); err != nil || !exists || !b.Report().Agrees() {
+		return false
+	}
+	act, _, err := r.stale(h, s)
+	return err == nil && act == nothing
+}
+
+// bulk runs systemctl on all units, if there are any.
+func bulk(ctx context.Context, h resource.Host, names []string, args ...string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	return systemctl(ctx, h, append(append(args, "--"), names...)...)
+}
+
+// watchAll looks at started units early, in case all are of types that say when
+// they are up, and at the end of the time for which fresh processes are watched.
+func watchAll(ctx context.Context, h resource.Host, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	for _, pause := range []time.Duration{watchEvery, watchFor - watchEvery} {
+		if !retry.Wait(ctx, pause) {
+			return
+		}
+		h.Forget()
+		if states, err := lookup(ctx, h, names...); err != nil || settled(states) {
+			return
+		}
+	}
+}
+
+// settled reports whether all run and none is of a type that systemd takes for
+// started as soon as it is forked.
+func settled(states map[string]state) bool {
+	for _, s := range states {
+		if t := s["Type"]; !s.running() || t == "simple" || t == "exec" || t == "idle" {
+			return false
+		}
+	}
+	return true
+}
