@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
+	"github.com/updraft-cloud/updraft/internal/retry"
 )
 
 // Result tells how a run ended.
@@ -138,6 +139,10 @@ type run struct {
 	storeErr error
 	failures map[int32]int // task → index in res.Failed
 	gates    sync.Map      // scopes whose gate's record is known to be in the journal
+	// lost are scopes that did not answer in all the time that retrying gives
+	// them, stuck those of which something could not be removed; with the task
+	// that found out first.
+	lost, stuck map[string]int32
 }
 
 type outcome struct {
@@ -150,7 +155,7 @@ func newRun(ctx context.Context, e *Engine, p *Plan) *run {
 	r := &run{
 		ctx: ctx, e: e, p: p,
 		queues: map[string][]int32{}, active: map[string]int{}, failures: map[int32]int{},
-		results: make(chan outcome, e.opts.Workers),
+		results: make(chan outcome, e.opts.Workers), lost: map[string]int32{}, stuck: map[string]int32{},
 	}
 	g := p.graph
 	r.tasks = make([]task, len(g.nodes), len(g.nodes)+len(p.deferred)+len(p.Steps))
@@ -270,6 +275,10 @@ func (r *run) settle() {
 			r.complete(t, false)
 			continue
 		}
+		if cause, vain := r.vain(t); vain {
+			r.giveUp(t, cause)
+			continue
+		}
 		r.tasks[t].state = queued
 		r.queues[r.tasks[t].scope] = append(r.queues[r.tasks[t].scope], t)
 	}
@@ -340,7 +349,7 @@ func (r *run) work(t int32) func() (bool, error) {
 		s := r.p.graph.scopes[r.observes[t-nodes]]
 		return func() (bool, error) { return false, r.observeDeferred(s) }
 	default:
-		step := r.removes[int(t-nodes)-len(r.observes)]
+		step := r.removal(t)
 		return func() (bool, error) { return true, r.remove(step) }
 	}
 }
@@ -400,10 +409,66 @@ func (r *run) fail(t int32, err error) {
 	r.failures[t] = len(r.res.Failed)
 	r.res.Failed = append(r.res.Failed, Failure{ID: id, Scope: scope, Err: err.Error()})
 	if r.isRemoval(t) {
+		r.stick(t, t)
+		r.release(t)
+	} else {
+		r.block(t, t)
+	}
+	if _, known := r.lost[scope]; !known && scope != "" && retry.ClassOf(err) == retry.Unreachable {
+		r.lose(scope, t)
+	}
+}
+
+// lose gives up all that waits for its turn in a scope that does not answer:
+// each of a hundred steps would otherwise be retried for as long as the first.
+func (r *run) lose(scope string, cause int32) {
+	r.lost[scope] = cause
+	queue := r.queues[scope]
+	delete(r.queues, scope)
+	for _, t := range queue {
+		r.giveUp(t, cause)
+	}
+}
+
+// vain reports whether a task need not be tried, and because of which other:
+// its scope does not answer, or it would take away the way into a scope in which
+// something is left to be removed.
+func (r *run) vain(t int32) (cause int32, vain bool) {
+	_, scope := r.describe(t)
+	if cause, vain = r.lost[scope]; vain || !r.isRemoval(t) {
+		return cause, vain
+	}
+	rec := r.removal(t).removal
+	if rec.Holds {
+		return 0, false
+	}
+	for _, opened := range rec.Opens {
+		if cause, vain = r.stuck[opened]; vain {
+			return cause, true
+		}
+	}
+	return 0, false
+}
+
+// giveUp does without a task because of a failed one. As with failed removals,
+// those behind it are tried all the same.
+func (r *run) giveUp(t, cause int32) {
+	r.tasks[t].state, r.tasks[t].cause = blocked, cause
+	r.reportBlocked(t, cause)
+	if r.isRemoval(t) {
+		r.stick(t, cause)
 		r.release(t)
 		return
 	}
-	r.block(t, t)
+	r.block(t, cause)
+}
+
+// stick notes that something could not be removed in the scope of task t.
+func (r *run) stick(t, cause int32) {
+	_, scope := r.describe(t)
+	if _, known := r.stuck[scope]; !known {
+		r.stuck[scope] = cause
+	}
 }
 
 func (r *run) block(t, cause int32) {
@@ -423,14 +488,26 @@ func (r *run) block(t, cause int32) {
 }
 
 func (r *run) reportBlocked(t, cause int32) {
-	if int(t) >= len(r.p.graph.nodes) || r.p.reports[t].Status == drift.InSync {
+	ev := Event{Type: EvBlocked}
+	switch {
+	case r.isRemoval(t):
+		s := r.removal(t)
+		ev.ID, ev.Kind, ev.Scope, ev.Action = s.ID, s.Kind, s.Scope, Remove
+	case int(t) >= len(r.p.graph.nodes) || r.p.reports[t].Status == drift.InSync:
 		return
+	default:
+		n := r.p.graph.nodes[t]
+		ev.ID, ev.Kind, ev.Scope, ev.Phase = n.ID, n.Kind, n.Scope, n.Phase
 	}
-	n := r.p.graph.nodes[t]
-	causeID, _ := r.describe(cause)
-	r.res.Blocked = append(r.res.Blocked, n.ID)
+	ev.Cause, _ = r.describe(cause)
+	r.res.Blocked = append(r.res.Blocked, ev.ID)
 	r.res.Failed[r.failures[cause]].Blocks++
-	r.e.emit(Event{Type: EvBlocked, ID: n.ID, Kind: n.Kind, Scope: n.Scope, Phase: n.Phase, Cause: causeID})
+	r.e.emit(ev)
+}
+
+// removal returns the step of a task that is a removal.
+func (r *run) removal(t int32) *Step {
+	return r.removes[int(t)-len(r.p.graph.nodes)-len(r.observes)]
 }
 
 func (r *run) isRemoval(t int32) bool {
@@ -448,7 +525,7 @@ func (r *run) describe(t int32) (id, scope string) {
 		name := r.observes[int(t)-nodes]
 		return "host:" + name, name
 	default:
-		s := r.removes[int(t)-nodes-len(r.observes)]
+		s := r.removal(t)
 		return s.ID, s.Scope
 	}
 }

@@ -311,6 +311,52 @@ func TestUnreachableHostLeavesTheOthersWorking(t *testing.T) {
 	})
 }
 
+func TestAHostThatStaysAwayIsGivenUpOnce(t *testing.T) {
+	away := retry.Mark(errors.New("no answer"), retry.Unreachable)
+	synctest.Test(t, func(t *testing.T) {
+		w := enginetest.NewWorld(gates("a", "b"))
+		s := statedir.Open(t.TempDir())
+		defs := []string{"b/file=1"}
+		for i := range 100 {
+			id := fmt.Sprintf("a/f%d", i)
+			defs = append(defs, id+"=1")
+			w.Fail(id, slices.Repeat([]error{away}, 30)...)
+		}
+		start := time.Now()
+		_, r := up(t, graphOf(t, []string{"a", "b"}, defs...), s, w)
+		if took := time.Since(start); took > 2*time.Minute {
+			t.Errorf("given up after %s", took)
+		}
+		if len(r.Failed)+len(r.Blocked) != 100 || len(r.Failed) > 8 || r.Changed != 3 {
+			t.Errorf("%d failed, %d blocked, %d changed", len(r.Failed), len(r.Blocked), r.Changed)
+		}
+	})
+}
+
+func TestAHostThatStaysIsKnownUntilAllIsRemovedFromIt(t *testing.T) {
+	w := enginetest.NewWorld(gates("a"))
+	s := statedir.Open(t.TempDir())
+	machine := node("machine:a=1")
+	machine.Holds = false // borrowed
+	g, err := engine.NewGraph([]*engine.Node{machine, node("a/file=1"), node("a/other=1")}, []engine.Scope{{Name: "a", Gate: "machine:a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	up(t, g, s, w)
+	w.Fail("a/file", errors.New("busy"))
+	e := engine.New(g, s, w, nil, engine.Options{})
+	r, err := e.Destroy(context.Background(), nil)
+	if err != nil || len(r.Failed) != 1 || !slices.Equal(r.Blocked, []string{"machine:a"}) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if diff := cmp.Diff("a/file=1\nmachine:a=1\n", w.String()); diff != "" {
+		t.Error(diff)
+	}
+	if r, err := e.Destroy(context.Background(), nil); err != nil || r.Err() != nil || w.String() != "" {
+		t.Errorf("the second destroy: %+v, %v, left:\n%s", r, err, w)
+	}
+}
+
 func TestLimitOfAScopeHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := enginetest.NewWorld(gates("a"))
