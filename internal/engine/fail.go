@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"github.com/updraft-cloud/updraft/internal/drift"
+	"github.com/updraft-cloud/updraft/internal/retry"
+)
+
+// fail records a failed task and blocks what needs it, except removals: those
+// are tried all the same.
+func (r *run) fail(t int32, err error) {
+	r.tasks[t].state = failed
+	id, scope := r.describe(t)
+	r.failures[t] = len(r.res.Failed)
+	r.res.Failed = append(r.res.Failed, Failure{ID: id, Scope: scope, Err: err.Error()})
+	if r.isRemoval(t) {
+		r.stick(t, t)
+		r.release(t)
+	} else {
+		r.block(t, t)
+	}
+	if _, known := r.lost[scope]; !known && scope != "" && retry.ClassOf(err) == retry.Unreachable {
+		r.lose(scope, t)
+	}
+}
+
+// lose gives up all that waits for its turn in a scope that does not answer:
+// each of a hundred steps would otherwise be retried for as long as the first.
+func (r *run) lose(scope string, cause int32) {
+	r.lost[scope] = cause
+	queue := r.queues[scope]
+	delete(r.queues, scope)
+	for _, t := range queue {
+		r.giveUp(t, cause)
+	}
+}
+
+// vain reports whether a task need not be tried, and because of which other:
+// its scope does not answer, or it would take away the way into a scope in which
+// something is left to be removed.
+func (r *run) vain(t int32) (cause int32, vain bool) {
+	_, scope := r.describe(t)
+	if cause, vain = r.lost[scope]; vain || !r.isRemoval(t) {
+		return cause, vain
+	}
+	rec := r.removal(t).removal
+	if rec.Holds {
+		return 0, false
+	}
+	for _, opened := range rec.Opens {
+		if cause, vain = r.stuck[opened]; vain {
+			return cause, true
+		}
+	}
+	return 0, false
+}
+
+// giveUp does without a task because of a failed one. As with failed removals,
+// those behind it are tried all the same.
+func (r *run) giveUp(t, cause int32) {
+	r.tasks[t].state, r.tasks[t].cause = blocked, cause
+	r.reportBlocked(t, cause)
+	if r.isRemoval(t) {
+		r.stick(t, cause)
+		r.release(t)
+		return
+	}
+	r.block(t, cause)
+}
+
+// stick notes that something could not be removed in the scope of task t.
+func (r *run) stick(t, cause int32) {
+	_, scope := r.describe(t)
+	if _, known := r.stuck[scope]; !known {
+		r.stuck[scope] = cause
+	}
+}
+
+func (r *run) block(t, cause int32) {
+	for _, d := range r.tasks[t].dependents {
+		switch {
+		case r.tasks[d].state != waiting:
+		case r.isRemoval(d):
+			if r.tasks[d].left--; r.tasks[d].left == 0 {
+				r.ready = append(r.ready, d)
+			}
+		default:
+			r.tasks[d].state, r.tasks[d].cause = blocked, cause
+			r.reportBlocked(d, cause)
+			r.block(d, cause)
+		}
+	}
+}
+
+func (r *run) reportBlocked(t, cause int32) {
+	ev := Event{Type: EvBlocked}
+	switch {
+	case r.isRemoval(t):
+		s := r.removal(t)
+		ev.ID, ev.Kind, ev.Scope, ev.Action = s.ID, s.Kind, s.Scope, Remove
+	case int(t) >= len(r.p.graph.nodes) || r.p.reports[t].Status == drift.InSync:
+		return
+	default:
+		n := r.p.graph.nodes[t]
+		ev.ID, ev.Kind, ev.Scope, ev.Phase = n.ID, n.Kind, n.Scope, n.Phase
+	}
+	ev.Cause, _ = r.describe(cause)
+	r.res.Blocked = append(r.res.Blocked, ev.ID)
+	r.res.Failed[r.failures[cause]].Blocks++
+	r.e.emit(ev)
+}
+
+// removal returns the step of a task that is a removal.
+func (r *run) removal(t int32) *Step {
+	return r.removes[int(t)-len(r.p.graph.nodes)-len(r.observes)]
+}
