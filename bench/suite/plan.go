@@ -46,7 +46,7 @@ func (s *Suite) MeasurePlan(ctx context.Context) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot build the benchmark of plans: %w\n%s", err, out)
 	}
-	defer os.Remove(bin)
+	defer func() { _ = os.Remove(bin) }() // in a directory that goes, too
 	for _, id := range todo {
 		if err := s.plan(ctx, bin, id); err != nil {
 			return err

@@ -33,7 +33,7 @@ func (r *Resource) record(h resource.Host) (rec record, err error) {
 		return rec, nil
 	}
 	if err == nil && json.Unmarshal(data, &rec) != nil {
-		return record{}, nil // a damaged record is as good as none
+		return record{}, nil //nolint:nilerr // a damaged record is as good as none
 	}
 	return rec, err
 }
@@ -116,9 +116,9 @@ func stillValue(v any) any {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k, inner := range v {
-			switch {
-			case k == "handle" || k == "index":
-			case k == "counter" || k == "quota" || k == "last":
+			switch k {
+			case "handle", "index":
+			case "counter", "quota", "last":
 				out[k] = withoutCounts(inner)
 			default:
 				out[k] = stillValue(inner)

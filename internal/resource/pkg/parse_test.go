@@ -1,6 +1,7 @@
 package pkg
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -125,7 +126,8 @@ func TestAptErrors(t *testing.T) {
 		t.Run(c.reason, func(t *testing.T) {
 			err := aptError("install", resource.Output{Stderr: []byte(c.text)}, &resource.ExitError{Command: "apt-get", Code: 100}, some)
 			about := ""
-			if p, ok := err.(*packageError); ok {
+			var p *packageError
+			if errors.As(err, &p) {
 				about = p.name
 			}
 			if retry.ClassOf(err) != c.class || about != c.about || !strings.Contains(err.Error(), c.want) {
