@@ -18,6 +18,18 @@ type before struct {
 
 // keep notes how the unit is before the first change of it.
 func (r *Resource) keep(ctx context.Context, h resource.Host, made bool) error {
+	var s state
+	if !made && !r.isTemplate() {
+		var err error
+		if s, err = r.look(ctx, h); err != nil {
+			return err
+		}
+	}
+	return r.keepState(h, made, s)
+}
+
+// keepState is keep with what systemd says of the unit.
+func (r *Resource) keepState(h resource.Host, made bool, s state) error {
 	if made {
 		return nil
 	}
@@ -33,10 +45,6 @@ func (r *Resource) keep(ctx context.Context, h resource.Host, made bool) error {
 		}
 	}
 	if !r.isTemplate() {
-		s, err := r.look(ctx, h)
-		if err != nil {
-			return err
-		}
 		text, err := json.Marshal(before{s["UnitFileState"], s.running()})
 		if err != nil {
 			return err

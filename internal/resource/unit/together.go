@@ -15,15 +15,18 @@ import (
 // dozen processes. What is not up by the end of the watch is left to Apply.
 func (r *Resource) ApplyTogether(ctx context.Context, h resource.Host, all []resource.Resource, why []resource.Cause) []bool {
 	done := make([]bool, len(all))
-	if err := r.Prepare(ctx, h, all); err != nil {
+	// The states are held here, not looked up again: what else is applied on the
+	// host meanwhile makes it forget them.
+	states, err := lookup(ctx, h, names(all)...)
+	if err != nil {
 		return done
 	}
 	var some []int
 	var enable, start []string
 	for i, a := range all {
 		u := a.(*Resource)
-		s, err := u.look(ctx, h)
-		if err != nil || !u.isPlain(h, s, why[i]) || u.keep(ctx, h, why[i].Made) != nil {
+		s := states[u.Name]
+		if !u.isPlain(h, s, why[i]) || u.keepState(h, why[i].Made, s) != nil {
 			continue
 		}
 		some = append(some, i)
@@ -37,13 +40,23 @@ func (r *Resource) ApplyTogether(ctx context.Context, h resource.Host, all []res
 	if len(some) < 2 || bulk(ctx, h, enable, "enable") != nil || bulk(ctx, h, start, "start", "--no-block") != nil {
 		return done
 	}
-	watchAll(ctx, h, start)
+	up, err := watchAll(ctx, h, start)
 	for _, i := range some {
-		u := all[i].(*Resource)
-		s, err := u.look(ctx, h)
-		done[i] = err == nil && (u.State != Started || s.running() && s["NRestarts"] == "0")
+		s, started := up[all[i].(*Resource).Name]
+		done[i] = err == nil && (!started || s.running() && s["NRestarts"] == "0")
 	}
 	return done
+}
+
+// names returns those of units that systemd can be asked about.
+func names(all []resource.Resource) []string {
+	var out []string
+	for _, a := range all {
+		if u := a.(*Resource); !u.isTemplate() {
+			out = append(out, u.Name)
+		}
+	}
+	return out
 }
 
 // isPlain reports whether all that is to be done to the unit is to enable or
@@ -73,24 +86,29 @@ func bulk(ctx context.Context, h resource.Host, names []string, args ...string) 
 
 // watchAll looks at started units early, in case all are of types that say when
 // they are up, and at the end of the time for which fresh processes are watched.
-func watchAll(ctx context.Context, h resource.Host, names []string) {
-	if len(names) == 0 {
-		return
-	}
+// It returns them as they were last seen.
+func watchAll(ctx context.Context, h resource.Host, started []string) (states map[string]state, err error) {
 	for _, pause := range []time.Duration{watchEvery, watchFor - watchEvery} {
+		if len(started) == 0 || settled(states) {
+			break
+		}
 		if !retry.Wait(ctx, pause) {
-			return
+			return nil, context.Cause(ctx)
 		}
 		h.Forget()
-		if states, err := lookup(ctx, h, names...); err != nil || settled(states) {
-			return
+		if states, err = lookup(ctx, h, started...); err != nil {
+			return nil, err
 		}
 	}
+	return states, nil
 }
 
 // settled reports whether all run and none is of a type that systemd takes for
 // started as soon as it is forked.
 func settled(states map[string]state) bool {
+	if states == nil {
+		return false
+	}
 	for _, s := range states {
 		if t := s["Type"]; !s.running() || t == "simple" || t == "exec" || t == "idle" {
 			return false
