@@ -17,7 +17,8 @@ func (a *app) applyCommand() *cobra.Command {
 		Use:   "apply [PLAN]",
 		Short: "Make the world as the cloud file says, without checks and hand-off",
 		Long: `apply does what plan shows. Given a file written by plan -o, it does exactly
-what that plan says, or refuses and says what has moved since.
+what that plan says, or refuses and says what has moved since. The cloud file,
+variables and --only are then those of the plan.
 ` + exitHelp,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,6 +31,9 @@ what that plan says, or refuses and says what has moved since.
 				return err
 			}
 			defer s.close()
+			if saved != nil {
+				only = saved.Only
+			}
 			opts, err := s.only(only)
 			if err != nil {
 				return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,12 +13,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/provision"
 	"github.com/updraft-cloud/updraft/internal/spec"
 )
 
 func (a *app) destroyCommand() *cobra.Command {
 	var yes bool
 	var name string
+	var only []string
 	cmd := &cobra.Command{
 		Use:   "destroy",
 		Short: "Take away all that updraft made, and nothing else",
@@ -25,7 +28,8 @@ func (a *app) destroyCommand() *cobra.Command {
 stay, machines, networks, the package cache, and what updraft knows of them. It
 works from any half-made state, and a second run finds nothing to do.
 
-With --cloud NAME it needs no cloud file.
+With --cloud NAME it needs no cloud file. With --only it takes away a part, which
+the next up makes anew: a machine, say, whose image has changed.
 ` + exitHelp,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,14 +39,17 @@ With --cloud NAME it needs no cloud file.
 			}
 			defer s.close()
 			if !yes {
-				if err := a.confirm(fmt.Sprintf("Destroy cloud %s? Type its name: ", s.cloud.Name), s.cloud.Name); err != nil {
+				what := cmp.Or(strings.Join(only, " "), "all")
+				if err := a.confirm(fmt.Sprintf("Destroy %s of cloud %s? Type the cloud's name: ", what, s.cloud.Name), s.cloud.Name); err != nil {
 					return err
 				}
 			}
-			return s.destroy(cmd.Context())
+			return s.destroy(cmd.Context(), only)
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	cmd.Flags().StringArrayVar(&only, "only", nil,
+		"take away a part only: `SELECTOR` is a host, a group, a role, or a recorded thing such as machine:web1 (repeatable)")
 	cmd.Flags().StringVar(&name, "cloud", "", "the cloud's name, when its file is gone")
 	return cmd
 }
@@ -88,13 +95,17 @@ func (a *app) confirm(question, want string) error {
 }
 
 // destroy removes what is recorded, then whatever the provider still finds of
-// the cloud, then the state.
-func (s *session) destroy(ctx context.Context) error {
+// the cloud, then the state; or of what is recorded only a part.
+func (s *session) destroy(ctx context.Context, only []string) error {
 	unlock, err := s.lock(ctx, "updraft destroy")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = unlock() }() // the end of the process would do it, too
+	match, err := s.recorded(only)
+	if err != nil {
+		return err
+	}
 	r, err := s.begin()
 	if err != nil {
 		return err
@@ -106,7 +117,7 @@ func (s *session) destroy(ctx context.Context) error {
 		return err
 	}
 	e := engine.New(empty, s.store, s.executor(), r.sink, engine.Options{})
-	p, err := e.DestroyPlan(ctx)
+	p, err := e.DestroyPlan(ctx, match)
 	if err != nil {
 		return err
 	}
@@ -114,10 +125,40 @@ func (s *session) destroy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if res.Stopped {
+	if res.Stopped || match != nil {
 		return s.a.concluded(res, "updraft destroy")
 	}
 	return s.sweep(ctx, res)
+}
+
+// recorded returns what tells the selected records from others; nil if all are
+// meant.
+func (s *session) recorded(only []string) (func(engine.Record) bool, error) {
+	if len(only) == 0 {
+		return nil, nil //nolint:nilnil // all
+	}
+	scopes, ids := map[string]bool{}, map[string]bool{}
+	match := func(r engine.Record) bool { return ids[r.ID] || r.Scope != "" && scopes[r.Scope] }
+	for _, sel := range only {
+		hosts := []string{strings.TrimPrefix(sel, provision.KindMachine+":")}
+		for _, h := range s.cloud.Select(sel) {
+			hosts = append(hosts, h.Name)
+		}
+		found := false
+		for _, h := range hosts {
+			machine := provision.KindMachine + ":" + h
+			if _, ok := s.records[machine]; ok {
+				scopes[h], ids[machine], found = true, true, true
+			}
+		}
+		if _, ok := s.records[sel]; ok {
+			ids[sel], found = true, true
+		}
+		if !found {
+			return nil, fmt.Errorf("--only %s: nothing of that name is recorded for %s", sel, s.cloud.Name)
+		}
+	}
+	return match, nil
 }
 
 // sweep removes what no record tells of (a machine that was being made when

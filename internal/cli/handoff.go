@@ -20,7 +20,7 @@ func (a *app) handoffCommand() *cobra.Command {
 		Use:   "handoff",
 		Short: "Write the files by which other tools reach the cloud",
 		Long: `handoff writes inventories for Ansible (hosts, hosts.yaml), ssh_config, a fragment
-for /etc/hosts (etc-hosts), DNS zones (*.zone) and everything as JSON (facts.json). They hold no
+for /etc/hosts (etc-hosts), DNS zones (zone, zone.*) and everything as JSON (facts.json). They hold no
 secrets, only the paths of keys. up writes them too.
 
   ansible all -m ping -i DIR/hosts        ssh -F DIR/ssh_config web1
@@ -37,6 +37,9 @@ secrets, only the paths of keys. up writes them too.
 			}
 			if err := s.handoff(dir); err != nil {
 				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]string{"dir": dir})
 			}
 			fmt.Fprintln(a.out, dir)
 			return nil

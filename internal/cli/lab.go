@@ -108,11 +108,14 @@ func (a *app) labPowerCommand(name, short string, do func(machine.Power, context
 					hosts = append(hosts, m.Name)
 				}
 			}
-			g, ctx := errgroup.WithContext(cmd.Context())
-			for _, h := range hosts {
-				g.Go(func() error { return do(p, ctx, cloud, h) })
+			// One that fails does not keep the others from it.
+			errs := make([]error, len(hosts))
+			var g errgroup.Group
+			for i, h := range hosts {
+				g.Go(func() error { errs[i] = do(p, cmd.Context(), cloud, h); return nil })
 			}
-			return g.Wait()
+			_ = g.Wait() // the errors are in errs
+			return errors.Join(errs...)
 		},
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/provision"
 	"github.com/updraft-cloud/updraft/internal/ui"
 )
 
@@ -38,7 +40,7 @@ changes nothing, and two runs print the same bytes as long as nothing moves.
 			if err != nil {
 				return err
 			}
-			if err := a.showPlan(s, e, p, output, diff); err != nil {
+			if err := a.showPlan(s, e, p, planFlags{output, diff, only}); err != nil {
 				return err
 			}
 			if len(p.Blind) > 0 {
@@ -56,27 +58,38 @@ changes nothing, and two runs print the same bytes as long as nothing moves.
 	return cmd
 }
 
-func (a *app) showPlan(s *session, e *engine.Engine, p *engine.Plan, output string, diff bool) error {
-	if output != "" {
-		if err := savePlan(a, s, e, p, output); err != nil {
+// planFlags are the flags of plan.
+type planFlags struct {
+	output string
+	diff   bool
+	only   []string
+}
+
+func (a *app) showPlan(s *session, e *engine.Engine, p *engine.Plan, f planFlags) error {
+	if f.output != "" {
+		if err := savePlan(a, s, e, p, f); err != nil {
 			return err
 		}
 	}
 	if a.json {
 		return a.printJSON(p)
 	}
-	return ui.Plan(a.out, s.cloud.Name, p, ui.PlanOptions{Color: a.color(), Diff: diff})
+	return ui.Plan(a.out, s.cloud.Name, p, ui.PlanOptions{Color: a.color(), Diff: f.diff})
 }
 
-func savePlan(a *app, s *session, e *engine.Engine, p *engine.Plan, output string) error {
+func savePlan(a *app, s *session, e *engine.Engine, p *engine.Plan, f planFlags) error {
+	file, err := filepath.Abs(a.file)
+	if err != nil {
+		return err
+	}
 	var b bytes.Buffer
 	saved := engine.Saved{
-		Cloud: s.cloud.Name, File: a.file, Set: a.set, Inputs: s.cloud.Digest, Graph: e.Digest(), Plan: p,
+		Cloud: s.cloud.Name, File: file, Set: a.set, Only: f.only, Inputs: s.cloud.Digest, Graph: e.Digest(), Plan: p,
 	}
 	if err := saved.Save(&b); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(output, b.Bytes(), 0o600); err != nil {
+	if err := renameio.WriteFile(f.output, b.Bytes(), 0o600); err != nil {
 		return fmt.Errorf("cannot save the plan: %w", err)
 	}
 	return nil
@@ -106,6 +119,7 @@ func (s *session) only(selectors []string) (engine.Options, error) {
 	for _, sel := range selectors {
 		for _, h := range s.cloud.Select(sel) {
 			hosts[h.Name] = true
+			ids[provision.KindMachine+":"+h.Name] = true // there may be nothing to do on it
 		}
 		if s.out.Graph.Node(sel) != nil {
 			ids[sel] = true

@@ -89,6 +89,11 @@ and configured hosts, and the proof by test that all of it works.
   updraft up          do it, prove it, hand it over
   updraft destroy     take it all away again
 ` + exitHelp,
+		PersistentPreRunE: func(*cobra.Command, []string) (err error) {
+			// What is kept and handed over must hold in any directory.
+			a.stateDir, err = filepath.Abs(a.stateDir)
+			return err
+		},
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       a.version,

@@ -79,6 +79,10 @@ func (a *app) open(cloud *spec.Cloud) (*session, error) {
 	if s.records, err = s.store.Records(context.Background()); err != nil {
 		return nil, err
 	}
+	if made := a.knownProvider(cloud.Name); len(s.records) > 0 && made != "" && made != s.provider.Name() {
+		return nil, fmt.Errorf("%[1]s was made by provider %[2]s, and its file says %[3]s; take it away first: updraft destroy --cloud %[1]s",
+			cloud.Name, made, s.provider.Name())
+	}
 	s.fleet = fleet.New(fleet.Options{
 		Target: s.target, Dialer: &ssh.Dialer{}, Start: fleet.Starter(), Registry: all.Registry(),
 	})
@@ -113,6 +117,7 @@ func (s *session) access(h *spec.Host) machine.Access {
 	acc := machine.Access{
 		User: h.Access.User, Port: h.Access.Port, Address: h.Address, Identity: s.path(h.Access.Identity),
 		KnownHosts: s.path(h.Access.KnownHosts), Jump: h.Access.Jump,
+		Agent: h.Access.Agent, SudoPasswordFile: s.path(h.Access.SudoPasswordFile),
 	}
 	if acc.User == "" {
 		acc.User = "root"
@@ -140,7 +145,11 @@ func (s *session) path(p string) string {
 	if p == "" || filepath.IsAbs(p) {
 		return p
 	}
-	return filepath.Join(filepath.Dir(s.a.file), p)
+	p = filepath.Join(filepath.Dir(s.a.file), p)
+	if whole, err := filepath.Abs(p); err == nil {
+		return whole // it goes into the state and the hand-off, too
+	}
+	return p
 }
 
 func (s *session) identity() string { return filepath.Join(s.dir, "id_ed25519") }
@@ -166,10 +175,8 @@ func (s *session) target(name string) (transport.Target, error) {
 	if err != nil {
 		return t, err
 	}
-	if h := s.cloud.Host(name); h != nil {
-		t.Agent = h.Access.Agent
-		t.SudoPassword = sudoPassword(s.path(h.Access.SudoPasswordFile))
-	}
+	t.Agent = m.Access.Agent
+	t.SudoPassword = sudoPassword(m.Access.SudoPasswordFile)
 	return t, nil
 }
 

@@ -45,11 +45,13 @@ func (a *app) statusCommand() *cobra.Command {
 }
 
 func (s *session) statuses(p *engine.Plan) []hostStatus {
-	differ, blind, missing := map[string]int{}, map[string]string{}, map[string]bool{}
+	differ, blind, missing, machines := map[string]int{}, map[string]string{}, map[string]bool{}, map[string]string{}
 	for i := range p.Steps {
 		st := &p.Steps[i]
 		if st.Scope == "" && st.Kind == provision.KindMachine {
-			missing[strings.TrimPrefix(st.ID, provision.KindMachine+":")] = st.Action == engine.Create
+			name := strings.TrimPrefix(st.ID, provision.KindMachine+":")
+			missing[name] = st.Action == engine.Create
+			machines[name] = machineReason(st)
 		}
 		differ[st.Scope]++
 	}
@@ -71,12 +73,24 @@ func (s *session) statuses(p *engine.Plan) []hostStatus {
 			st.State = "missing"
 		case blind[h.Name] != "":
 			st.State, st.Reason = "unreachable", blind[h.Name]
-		case st.Differ > 0:
-			st.State = "differs"
+		case st.Differ > 0 || machines[h.Name] != "":
+			st.State, st.Reason = "differs", machines[h.Name]
 		}
 		out = append(out, st)
 	}
 	return out
+}
+
+// machineReason says what a step on a machine itself is about.
+func machineReason(st *engine.Step) string {
+	if st.Action == engine.Remove || st.Action == engine.Create {
+		return ""
+	}
+	var parts []string
+	for _, c := range st.Changes {
+		parts = append(parts, fmt.Sprintf("%s is %s, not %s", c.Attr, c.From, c.To))
+	}
+	return cmp.Or(strings.Join(parts, "; "), st.Err)
 }
 
 func (a *app) showStatus(hosts []hostStatus) error {

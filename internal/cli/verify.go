@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os/signal"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/updraft-cloud/updraft/internal/compile"
 	"github.com/updraft-cloud/updraft/internal/machine/lab"
@@ -47,6 +49,8 @@ reports: a table on stdout (or JSON), a page with plots, JUnit XML.
 
 // verify runs all checks and reports. The error's status says if one did not pass.
 func (s *session) verify(ctx context.Context, f reportFlags) error {
+	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM)
+	defer stop()
 	rep := (&verify.Runner{}).Run(ctx, s.cloud.Name, s.jobs())
 	if err := s.report(rep, f); err != nil {
 		return err

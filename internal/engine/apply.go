@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -62,18 +63,22 @@ func (e *Engine) Apply(ctx context.Context, p *Plan, stop <-chan struct{}) (Resu
 // Destroy removes everything that is recorded, the newest dependents first. A
 // removal that fails does not keep the others from being tried.
 func (e *Engine) Destroy(ctx context.Context, stop <-chan struct{}) (Result, error) {
-	p, err := e.DestroyPlan(ctx)
+	p, err := e.DestroyPlan(ctx, nil)
 	if err != nil {
 		return Result{}, err
 	}
 	return e.Apply(ctx, p, stop)
 }
 
-// DestroyPlan says what Destroy would do.
-func (e *Engine) DestroyPlan(ctx context.Context) (*Plan, error) {
+// DestroyPlan says what Destroy would do; with match, for what is recorded and
+// matches.
+func (e *Engine) DestroyPlan(ctx context.Context, match func(Record) bool) (*Plan, error) {
 	records, err := e.store.Records(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the state: %w", err)
+	}
+	if match != nil {
+		maps.DeleteFunc(records, func(_ string, r Record) bool { return !match(r) })
 	}
 	empty, err := NewGraph(nil, nil)
 	if err != nil {

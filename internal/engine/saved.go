@@ -19,6 +19,7 @@ type Saved struct {
 	// that was read.
 	File   string   `json:"file"`
 	Set    []string `json:"set,omitempty"`
+	Only   []string `json:"only,omitempty"` // the part that was planned
 	Inputs string   `json:"inputs"`
 	Graph  string   `json:"graph"`
 	Plan   *Plan    `json:"plan"`

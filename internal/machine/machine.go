@@ -59,6 +59,10 @@ type Access struct {
 	PublicKey  string `json:"public_key,omitempty"` // authorized_keys line that a provider installs
 	KnownHosts string `json:"known_hosts"`          // path; a provider adds the keys it makes
 	Jump       string `json:"jump,omitempty"`       // [user@]host[:port]
+	// Agent says that the user's ssh agent may be asked for keys,
+	// SudoPasswordFile where the password for sudo is read from.
+	Agent            bool   `json:"agent,omitempty"`
+	SudoPasswordFile string `json:"sudo_password_file,omitempty"`
 }
 
 // Image is something a provider needs once before it can make machines, such as

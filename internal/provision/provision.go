@@ -143,7 +143,7 @@ func (x *Executor) Apply(ctx context.Context, n *engine.Node, found drift.Report
 		return x.Provider.EnsureNetwork(ctx, x.Cloud, b.Network, logf)
 	case Machine:
 		if found.Status == drift.Differs && found.Has("rebuild") {
-			return fmt.Errorf("machine %s was made from another image and must be rebuilt: take it out with `updraft destroy --only machine:%s`, then run up again", b.Name, b.Name)
+			return fmt.Errorf("machine %s was made from another image and must be rebuilt: take it away with `updraft destroy --only %s`, then run up again", b.Name, b.Name)
 		}
 		if err := x.Provider.EnsureMachine(ctx, withKey(b.Machine), logf); err != nil {
 			return err
