@@ -85,7 +85,7 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 		},
 		{
 			"there is no such interface", func(*testing.T) *fakehost.Host { return fakehost.New() },
-			&netif.Resource{Name: "eth9"}, "cannot configure interface eth9: link is absent instead of eth9",
+			&netif.Resource{Name: "eth9"}, "cannot configure interface eth9: link is absent instead of eth9; this host has no such interface",
 		},
 		{
 			"the main file of ifupdown configures it", func(t *testing.T) *fakehost.Host {

@@ -2,7 +2,6 @@ package netif
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -244,8 +243,10 @@ func notSettled(h resource.Host, r *Resource, live *network, rep drift.Report) e
 	l := live.find(r)
 	if l == nil && r.typ() == VLAN {
 		return fmt.Errorf("%s; its parent %s must be configured by systemd-networkd: declare it as an interface, too", what, r.Parent)
+	} else if l == nil && r.typ() == Physical {
+		return fmt.Errorf("%s; this host has no such interface", what)
 	} else if l == nil {
-		return errors.New(what)
+		return fmt.Errorf("%s; systemd-networkd could not make it, perhaps because this kernel has no %ss: see journalctl -u systemd-networkd", what, r.typ())
 	}
 	own := path.Join(networkDir, "50-updraft-"+r.Name+".network")
 	if of, err := networkFile(h, l.Name); err == nil && of != own && of != "" {
