@@ -79,6 +79,7 @@ func kernelmoduleCases() []resourcetest.Case {
 		{
 			Name:     "a module with options",
 			Resource: &kernelmodule.Resource{Name: "dummy", Options: map[string]string{"numdummies": "2"}},
+			Given:    mkdirAll("/etc/modprobe.d"), // it comes with kmod, which a small host lacks
 			Real:     modules,
 			Drifts: []resourcetest.Drift{
 				{Name: "unloaded", Do: resourcetest.RunCommand("modprobe", "-r", "dummy"), Attrs: []string{"loaded"}},
