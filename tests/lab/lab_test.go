@@ -233,6 +233,26 @@ func TestARunningHostMovesToAnotherAddress(t *testing.T) {
 	}
 }
 
+func TestARunningHostLosesAnInterface(t *testing.T) {
+	f := newFixture(t)
+	p, topo := f.brought(t, "unplug", 1, nil)
+	m := topo.Machines[0]
+	m.NICs = slices.Clone(m.NICs[:1])
+	m.NICs[0].Gateway = netip.Addr{}
+	if r, err := p.ObserveMachine(t.Context(), m); err != nil || !r.Has("nic.eth1") || !r.Has("nic.eth0.gateway") {
+		t.Errorf("before: %+v, %v", r, err)
+	}
+	if err := p.EnsureMachine(t.Context(), m, quiet); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := p.ObserveMachine(t.Context(), m); err != nil || !r.Agrees() {
+		t.Errorf("after: %+v, %v", r, err)
+	}
+	if got, err := ssh(t, m, "ls /sys/class/net; ip route show default"); got != "eth0\nlo" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestAnotherLoginUserHasSudo(t *testing.T) {
 	f := newFixture(t)
 	_, topo := f.brought(t, "user", 1, func(m *machine.Machine) { m.Access.User = "ada" })

@@ -68,12 +68,13 @@ func (p *Provider) ObserveMachine(_ context.Context, m machine.Machine) (drift.R
 		b.Want("access.key", old.Access.PublicKey, m.Access.PublicKey)
 	}
 	b.Want("access.known_hosts", old.Access.KnownHosts, m.Access.KnownHosts)
-	if err := observeNICs(&b, m); err != nil {
+	if err := observeNICs(&b, m, old); err != nil {
 		return drift.Report{}, fmt.Errorf("cannot observe machine %s: %w", m.Name, err)
 	}
 	r := b.Report()
 	r.Shut = slices.ContainsFunc(r.Changes, func(c drift.Change) bool {
-		return c.Attr == "running" || strings.HasPrefix(c.Attr, "nic")
+		// It is reached by its first interface.
+		return c.Attr == "running" || c.Attr == "nics" || len(m.NICs) > 0 && strings.HasPrefix(c.Attr+".", "nic."+m.NICs[0].Name+".")
 	})
 	return r, nil
 }

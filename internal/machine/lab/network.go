@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"strconv"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
@@ -192,7 +193,7 @@ func (p *Provider) ObserveNetwork(_ context.Context, cloud string, n machine.Net
 func wantAddresses(b *drift.Builder, attr string, have, want []netip.Prefix) {
 	for _, a := range want {
 		if !slices.Contains(have, a) {
-			b.Add(drift.Change{Attr: attr, From: fmt.Sprint(have), To: a.String()})
+			b.Add(drift.Change{Attr: attr, From: strings.Trim(fmt.Sprint(have), "[]"), To: a.String()})
 		}
 	}
 }

@@ -183,6 +183,12 @@ func (w *wire) unplug(m, old machine.Machine) error {
 			}
 			continue
 		}
+		if o.Gateway.IsValid() && m.NICs[i].Gateway != o.Gateway {
+			route := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: o.Gateway.AsSlice(), Dst: anywhere(o.Gateway)}
+			if err := ignore(w.host.RouteDel(route), unix.ESRCH); err != nil {
+				return err
+			}
+		}
 		for _, a := range nicAddresses(o) {
 			if slices.Contains(nicAddresses(m.NICs[i]), a) {
 				continue
@@ -195,8 +201,9 @@ func (w *wire) unplug(m, old machine.Machine) error {
 	return nil
 }
 
-// observeNICs notes what differs from the described interfaces.
-func observeNICs(b *drift.Builder, m machine.Machine) error {
+// observeNICs notes what differs from the described interfaces. old is what was
+// described when the machine was last made.
+func observeNICs(b *drift.Builder, m, old machine.Machine) error {
 	host, err := openLinks(HostNamespace(m.Cloud, m.Name))
 	if errors.Is(err, fs.ErrNotExist) {
 		b.Want("nics", "", nicNames(m))
@@ -221,7 +228,43 @@ func observeNICs(b *drift.Builder, m machine.Machine) error {
 			return err
 		}
 	}
+	return w.observeLeft(b, m, old)
+}
+
+// observeLeft notes what unplug would take away.
+func (w *wire) observeLeft(b *drift.Builder, m, old machine.Machine) error {
+	for _, o := range old.NICs {
+		link, err := w.host.find(o.Name)
+		if err != nil {
+			return err
+		}
+		if link == nil {
+			continue
+		}
+		i := slices.IndexFunc(m.NICs, func(n machine.NIC) bool { return n.Name == o.Name })
+		if i < 0 {
+			b.Want("nic."+o.Name, "present", "absent")
+			continue
+		}
+		have, err := w.host.addresses(link)
+		if err != nil {
+			return err
+		}
+		for _, a := range nicAddresses(o) {
+			if slices.Contains(have, a) && !slices.Contains(nicAddresses(m.NICs[i]), a) {
+				b.Want("nic."+o.Name+".address", a.String(), "")
+			}
+		}
+		b.Want("nic."+o.Name+".gateway", gatewayText(o), gatewayText(m.NICs[i]))
+	}
 	return nil
+}
+
+func gatewayText(n machine.NIC) string {
+	if !n.Gateway.IsValid() {
+		return ""
+	}
+	return n.Gateway.String()
 }
 
 func nicNames(m machine.Machine) string {
