@@ -152,17 +152,18 @@ func (c *cloud) await(what string, holds func() bool) {
 }
 
 func twoAtOnce(t *testing.T, c *cloud) {
-	c.write(more("      - command: {name: slow, script: \"sleep 3 && touch /var/lib/two-done\", creates: /var/lib/two-done}\n"))
+	c.write(more("      - command: {name: slow, script: \"touch /var/lib/two-started && sleep 6 && touch /var/lib/two-done\", creates: /var/lib/two-done}\n"))
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := c.command(ctx, "up")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c.await("the first holds the lock", func() bool {
-		out, _ := c.try("apply", "--only", "node2/file:/etc/demo.conf")
-		return out.code == 4 && strings.Contains(out.stderr, "updraft up")
+	c.await("the first is at work", func() bool {
+		_, err := c.try("exec", "node1", "--", "test", "-e", "/var/lib/two-started")
+		return err == nil
 	})
+	c.fails(4, "updraft up", "apply", "--only", "node2/file:/etc/demo.conf")
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the first was disturbed: %v", err)
 	}

@@ -56,7 +56,7 @@ func TestKindsOnARealSystem(t *testing.T) {
 // TestKindsInside is what runs in the throwaway system.
 func TestKindsInside(t *testing.T) {
 	if os.Getenv(insideVariable) == "" {
-		t.Skip("it is run by TestKindsOnARealSystem")
+		return // nothing to do outside: TestKindsOnARealSystem runs it
 	}
 	h, err := hostos.New(hostos.Options{Log: func(line string) { t.Log(line) }})
 	if err != nil {
