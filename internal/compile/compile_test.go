@@ -129,3 +129,18 @@ func TestTheSameFileGivesTheSameGraph(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryKindsExampleCompiles holds the examples of the reference to what a
+// cloud file takes, with the defaults that it fills in.
+func TestEveryKindsExampleCompiles(t *testing.T) {
+	const head = "version: 1\ncloud: c\nprovider: lab\nnetworks: {mgmt: {cidr: 10.88.0.0/24}}\n" +
+		"groups:\n  node:\n    count: 1\n    nics: [mgmt]\n    resources:\n    - "
+	for _, k := range all.Registry().Kinds() {
+		t.Run(k.Name, func(t *testing.T) {
+			body := strings.ReplaceAll("\n"+strings.TrimSpace(k.Example), "\n", "\n        ")
+			if _, diags := compileText(t, "cloud.yaml", []byte(head+k.Name+":"+body+"\n")); len(diags) > 0 {
+				t.Error(diags)
+			}
+		})
+	}
+}

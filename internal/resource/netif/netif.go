@@ -44,7 +44,7 @@ type Resource struct {
 	Members   []string `json:"members,omitempty" doc:"Interfaces that belong to a bridge or bond. They must not be resources of their own."`
 	Parent    string   `json:"parent,omitempty" doc:"Interface that carries a VLAN."`
 	VLANID    int      `json:"vlan_id,omitempty" doc:"Number of a VLAN, 1 to 4094."`
-	BondMode  string   `json:"bond_mode,omitempty" default:"active-backup" enum:"active-backup,802.3ad,balance-rr,balance-xor,broadcast,balance-tlb,balance-alb" doc:"How a bond uses its members."`
+	BondMode  string   `json:"bond_mode,omitempty" enum:"active-backup,802.3ad,balance-rr,balance-xor,broadcast,balance-tlb,balance-alb" doc:"How a bond uses its members; active-backup when left out."`
 }
 
 // Route is a route through the interface.
