@@ -11,8 +11,8 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
 	"strconv"
+	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/machine"
