@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/transport"
 	"github.com/updraft-cloud/updraft/internal/ui"
 )
 
@@ -92,7 +94,24 @@ func (s *session) converge(ctx context.Context, command string, opts engine.Opti
 	if err != nil {
 		return res, err
 	}
-	return res, s.a.concluded(res, command+" -f "+s.a.file)
+	return res, s.a.concluded(res, s.a.again(command))
+}
+
+// again returns the command line that continues, with what this one was told.
+func (a *app) again(command string, more ...string) string {
+	args := more
+	if a.cloud == "" {
+		args = append(args, "-f", a.file)
+	} else {
+		args = append(args, "--cloud", a.cloud)
+	}
+	for _, kv := range a.set {
+		args = append(args, "--set", kv)
+	}
+	if kept, err := filepath.Abs(defaultStateDir()); err != nil || kept != a.stateDir {
+		args = append(args, "--state", a.stateDir)
+	}
+	return command + " " + transport.Quote(args...)
 }
 
 // concluded shows how a run ended and turns it into an error.

@@ -19,7 +19,6 @@ import (
 
 func (a *app) destroyCommand() *cobra.Command {
 	var yes bool
-	var name string
 	var only []string
 	cmd := &cobra.Command{
 		Use:   "destroy",
@@ -33,7 +32,7 @@ the next up makes anew: a machine, say, whose image has changed.
 ` + exitHelp,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := a.loadForDestroy(name)
+			s, err := a.loadForDestroy(a.cloud)
 			if err != nil {
 				return err
 			}
@@ -50,7 +49,7 @@ the next up makes anew: a machine, say, whose image has changed.
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	cmd.Flags().StringArrayVar(&only, "only", nil,
 		"take away a part only: `SELECTOR` is a host, a group, a role, or a recorded thing such as machine:web1 (repeatable)")
-	cmd.Flags().StringVar(&name, "cloud", "", "the cloud's name, when its file is gone")
+	cmd.Flags().StringVar(&a.cloud, "cloud", "", "the cloud's name, when its file is gone")
 	return cmd
 }
 
@@ -126,9 +125,17 @@ func (s *session) destroy(ctx context.Context, only []string) error {
 		return err
 	}
 	if res.Stopped || match != nil {
-		return s.a.concluded(res, "updraft destroy")
+		return s.a.concluded(res, s.a.againDestroy(only))
 	}
 	return s.sweep(ctx, res)
+}
+
+func (a *app) againDestroy(only []string) string {
+	var args []string
+	for _, sel := range only {
+		args = append(args, "--only", sel)
+	}
+	return a.again("updraft destroy", args...)
 }
 
 // recorded returns what tells the selected records from others; nil if all are
@@ -173,7 +180,7 @@ func (s *session) sweep(ctx context.Context, res engine.Result) error {
 		return fmt.Errorf("cannot remove all of %s: %w; run destroy again", s.cloud.Name, err)
 	}
 	if len(res.Failed) > 0 {
-		return s.a.concluded(res, "updraft destroy")
+		return s.a.concluded(res, s.a.againDestroy(nil))
 	}
 	if err := s.store.Remove(ctx); err != nil {
 		return fmt.Errorf("cannot remove the state: %w", err)

@@ -15,7 +15,7 @@ import (
 // the steps' own output and their starts.
 func Lines(w io.Writer, verbose bool) engine.Sink {
 	return func(e engine.Event) {
-		if line := eventLine(e, verbose); line != "" {
+		if line := printable(eventLine(e, verbose)); line != "" {
 			// Progress that cannot be written is no reason to stop the work.
 			_, _ = fmt.Fprintln(w, line)
 		}
@@ -90,10 +90,10 @@ func Summary(w io.Writer, r engine.Result, again string) {
 	}
 	for i, f := range r.Failed {
 		if i == 0 {
-			fmt.Fprintf(w, "\nFirst cause: %s\n  %s\n", f.ID, strings.ReplaceAll(f.Err, "\n", "\n  "))
+			fmt.Fprintf(w, "\nFirst cause: %s\n  %s\n", f.ID, printable(strings.ReplaceAll(f.Err, "\n", "\n  ")))
 			continue
 		}
-		fmt.Fprintf(w, "also failed: %s: %s\n", f.ID, firstLine(f.Err))
+		fmt.Fprintf(w, "also failed: %s: %s\n", f.ID, printable(firstLine(f.Err)))
 	}
 	if len(r.Failed) > 0 || r.Stopped {
 		fmt.Fprintf(w, "\nNothing is lost. To go on: %s\n", again)

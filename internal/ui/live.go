@@ -90,7 +90,7 @@ func (l *Live) Event(e engine.Event) {
 		l.blocked++
 		return // counted below, listed in the summary
 	}
-	if line := eventLine(e, false); line != "" {
+	if line := printable(eventLine(e, false)); line != "" {
 		l.pending.WriteString(line + "\n")
 	}
 }
@@ -147,7 +147,7 @@ func (l *Live) stepLine(s *step, now time.Time) string {
 	}
 	switch {
 	case s.last != "":
-		line += "  " + s.last
+		line += "  " + printable(strings.ReplaceAll(s.last, "\t", " "))
 	case len(s.Needs) > 0:
 		line += "  after " + strings.Join(s.Needs, ", ")
 	}

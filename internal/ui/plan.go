@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/engine"
@@ -41,7 +42,7 @@ func Plan(w io.Writer, cloud string, p *engine.Plan, o PlanOptions) error {
 		writeStep(&b, s, o)
 	}
 	for _, blind := range p.Blind {
-		fmt.Fprintf(&b, "\n  ! %s could not be observed: %s\n", cmp.Or(blind.Scope, "the deployer"), blind.Err)
+		fmt.Fprintf(&b, "\n  ! %s could not be observed: %s\n", cmp.Or(blind.Scope, "the deployer"), printable(blind.Err))
 	}
 	b.WriteString(planSummary(cloud, p))
 	_, err := io.WriteString(w, b.String())
@@ -71,6 +72,7 @@ func writeStep(b *strings.Builder, s *engine.Step, o PlanOptions) {
 	if what := stepDetail(s); what != "" {
 		line += "  " + what
 	}
+	line = printable(line)
 	if o.Color {
 		line = "\x1b[" + colors[s.Action] + "m" + line + "\x1b[0m"
 	}
@@ -80,7 +82,7 @@ func writeStep(b *strings.Builder, s *engine.Step, o PlanOptions) {
 	}
 	for _, c := range s.Changes {
 		for _, l := range lineDiff(c.Text, c.NewText) {
-			fmt.Fprintf(b, "        %s\n", l)
+			fmt.Fprintf(b, "        %s\n", printable(l))
 		}
 	}
 }
@@ -124,6 +126,18 @@ func short(s string, most int) string {
 		return string(r[:most]) + "…"
 	}
 	return s
+}
+
+// printable shows control characters as U+FFFD, except tab and newline: what a
+// host says must not move the cursor of whoever reads it, or write to the
+// clipboard.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\t' && r != '\n' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 func planSummary(cloud string, p *engine.Plan) string {

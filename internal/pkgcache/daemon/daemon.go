@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,8 +81,12 @@ func (s *Service) encode() []byte {
 	return b
 }
 
-// Observe tells whether the process runs as configured.
-func (s *Service) Observe(context.Context) (drift.Report, error) {
+// probeTimeout bounds a connection to the process, on this computer.
+const probeTimeout = 2 * time.Second
+
+// Observe tells whether the process runs as configured and can be reached. One
+// whose namespace was taken away and made anew listens where nobody is.
+func (s *Service) Observe(ctx context.Context) (drift.Report, error) {
 	r, err := readRunning(s.Dir)
 	if err != nil {
 		return drift.Report{}, err
@@ -91,7 +96,45 @@ func (s *Service) Observe(context.Context) (drift.Report, error) {
 	}
 	var b drift.Builder
 	b.Want("config", short(r.Digest), short(s.Digest()))
+	if r.Digest == s.Digest() && !s.listens(ctx) {
+		b.Want("listening", "false", "true")
+	}
 	return b.Report(), nil
+}
+
+// listens reports whether the address accepts connections.
+func (s *Service) listens(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	addr, err := netip.ParseAddrPort(s.Listen)
+	if err != nil {
+		return true // nothing that could be asked
+	}
+	if addr.Addr().IsUnspecified() {
+		addr = netip.AddrPortFrom(loopback(addr.Addr()), addr.Port())
+	}
+	dial := new(net.Dialer).DialContext
+	if s.Namespace != "" {
+		ns, err := netns.Open(s.Namespace)
+		if err != nil {
+			return false
+		}
+		defer ns.Close()
+		dial = ns.DialContext
+	}
+	conn, err := dial(ctx, "tcp", addr.String())
+	if err != nil {
+		return false
+	}
+	_ = conn.Close() // nothing was sent
+	return true
+}
+
+func loopback(unspecified netip.Addr) netip.Addr {
+	if unspecified.Is4() {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return netip.IPv6Loopback()
 }
 
 func short(digest string) string { return digest[:min(len(digest), 12)] }
@@ -196,8 +239,11 @@ func Stop(ctx context.Context, dir string) error {
 // Remove stops the process and removes its files. The store stays, for others.
 func Remove(ctx context.Context, removal json.RawMessage) error {
 	var c Config
-	if err := json.Unmarshal(removal, &c); err != nil || c.Dir == "" {
+	if err := json.Unmarshal(removal, &c); err != nil {
 		return fmt.Errorf("the state of the package cache is damaged: %w", err)
+	}
+	if c.Dir == "" {
+		return errors.New("the state of the package cache is damaged: it names no directory")
 	}
 	if err := Stop(ctx, c.Dir); err != nil {
 		return err
