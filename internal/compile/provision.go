@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/updraft-cloud/updraft/internal/engine"
@@ -82,9 +83,26 @@ func (c *compiler) provision(t machine.Topology) {
 			needs = append(needs, provision.KindNetwork+":"+nic.Network)
 		}
 		id := c.deployer(provision.KindMachine, m.Name, provision.Machine{Machine: m}, needs...)
-		c.nodes[len(c.nodes)-1].Holds = !borrows
+		if !borrows {
+			n := c.nodes[len(c.nodes)-1]
+			n.Holds, n.Claims = true, claims(m)
+		}
 		c.scopes = append(c.scopes, engine.Scope{Name: m.Name, Gate: id})
 	}
+}
+
+// claims are the addresses of a machine: two that have the same at once, as when
+// a group is renamed, would answer for each other.
+func claims(m machine.Machine) []string {
+	var out []string
+	for _, n := range m.NICs {
+		for _, a := range []netip.Prefix{n.Address, n.Address6} {
+			if a.IsValid() {
+				out = append(out, n.Network+" "+a.Addr().String())
+			}
+		}
+	}
+	return out
 }
 
 func (c *compiler) deployer(kind, key string, body engine.Body, needs ...string) string {

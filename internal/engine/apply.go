@@ -203,11 +203,14 @@ func (r *run) addObserve(name string) {
 // addRemovals chains removals in the plan's order within each scope. What is
 // removed on a host goes first, since something else may want its place; what
 // is removed by the deployer (machines, networks) goes last, when nothing
-// refers to it any more.
+// refers to it any more; except what has something that another is to get, such
+// as the address of a machine that was renamed.
 func (r *run) addRemovals() {
 	var last []int32
 	lastOf := map[string]int32{}
 	nodes := int32(len(r.p.graph.nodes))
+	claimants := r.p.graph.claimants()
+	var early []int32
 	for i := range r.p.Steps {
 		if r.p.Steps[i].Action != Remove {
 			continue
@@ -215,6 +218,13 @@ func (r *run) addRemovals() {
 		t, step := int32(len(r.tasks)), &r.p.Steps[i]
 		r.tasks = append(r.tasks, task{scope: step.Scope})
 		r.removes = append(r.removes, step)
+		if heirs := heirs(claimants, step.removal.Claims); step.Scope == "" && len(heirs) > 0 {
+			for _, i := range heirs {
+				r.edge(t, i)
+			}
+			early = append(early, t)
+			continue
+		}
 		if prev, ok := lastOf[step.Scope]; ok {
 			r.edge(prev, t)
 		}
@@ -234,12 +244,25 @@ func (r *run) addRemovals() {
 		for i := range nodes {
 			r.edge(i, t)
 		}
+		for _, before := range early {
+			r.edge(before, t)
+		}
 		for name, before := range lastOf {
 			if name != "" {
 				r.edge(before, t)
 			}
 		}
 	}
+}
+
+// heirs returns the nodes that claim any of these.
+func heirs(claimants map[string][]int32, claims []string) []int32 {
+	var out []int32
+	for _, c := range claims {
+		out = append(out, claimants[c]...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // loop starts what is ready and takes results until nothing is left to do.

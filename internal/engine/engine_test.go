@@ -311,6 +311,24 @@ func TestUnreachableHostLeavesTheOthersWorking(t *testing.T) {
 	})
 }
 
+func TestWhatHasAnothersAddressGoesFirst(t *testing.T) {
+	w := enginetest.NewWorld(gates("a", "b"))
+	s := statedir.Open(t.TempDir())
+	named := func(host string) *engine.Graph {
+		g := graphOf(t, []string{host}, host+"/file=1")
+		g.Node("machine:" + host).Claims = []string{"mgmt 10.0.0.1"}
+		return g
+	}
+	up(t, named("a"), s, w)
+	w.Log = nil
+	if _, r := up(t, named("b"), s, w); r.Err() != nil {
+		t.Fatal(r.Err())
+	}
+	if diff := cmp.Diff([]string{"remove machine:a", "apply machine:b", "apply b/file"}, w.Log); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestAHostThatStaysAwayIsGivenUpOnce(t *testing.T) {
 	away := retry.Mark(errors.New("no answer"), retry.Unreachable)
 	synctest.Test(t, func(t *testing.T) {

@@ -125,12 +125,23 @@ func (g *Graph) Digest() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// claimants returns the nodes by what they claim.
+func (g *Graph) claimants() map[string][]int32 {
+	by := map[string][]int32{}
+	for i, n := range g.nodes {
+		for _, c := range n.Claims {
+			by[c] = append(by[c], int32(i))
+		}
+	}
+	return by
+}
+
 // record returns what the state keeps of node i.
 func (g *Graph) record(i int32) Record {
 	n := g.nodes[i]
 	r := Record{
 		ID: n.ID, Kind: n.Kind, Key: n.Key, Scope: n.Scope, Needs: n.Needs,
-		Removal: n.Body.Removal(), Sensitive: n.Sensitive, Opens: g.gates[i], Holds: n.Holds,
+		Removal: n.Body.Removal(), Sensitive: n.Sensitive, Opens: g.gates[i], Holds: n.Holds, Claims: n.Claims,
 	}
 	for _, d := range g.edges.Dependents(i) {
 		if slices.Contains(g.nodes[d].Triggers, n.ID) {

@@ -54,6 +54,9 @@ type Node struct {
 	// it along (a machine that is destroyed), so that it need not be removed
 	// piece by piece.
 	Holds bool
+	// Claims name what only one node can have at a time, such as an address on
+	// a network. What is to be removed and claims the same goes first.
+	Claims []string
 }
 
 // Scope is a place where nodes are executed.
@@ -76,9 +79,10 @@ type Record struct {
 	Made      bool            `json:"made,omitempty"` // did not exist before
 	Removal   json.RawMessage `json:"removal,omitempty"`
 	Sensitive bool            `json:"sensitive,omitempty"`
-	Opens     []string        `json:"opens,omitempty"` // scopes that this node is the gate of
-	Holds     bool            `json:"holds,omitempty"` // as in Node
-	Pokes     []string        `json:"pokes,omitempty"` // nodes that this one is a trigger of
+	Opens     []string        `json:"opens,omitempty"`  // scopes that this node is the gate of
+	Holds     bool            `json:"holds,omitempty"`  // as in Node
+	Pokes     []string        `json:"pokes,omitempty"`  // nodes that this one is a trigger of
+	Claims    []string        `json:"claims,omitempty"` // as in Node
 	// Pending is set when the intent was recorded and no outcome: it is
 	// unknown how far the step came.
 	Pending bool `json:"pending,omitempty"`
