@@ -255,7 +255,8 @@ func (d *Dir) startJournal(gen int) error {
 	return nil
 }
 
-// Remove implements [engine.Store].
+// Remove implements [engine.Store]. The directory is moved away first: another
+// updraft that asks for the lock meanwhile makes a new one.
 func (d *Dir) Remove(context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -263,5 +264,22 @@ func (d *Dir) Remove(context.Context) error {
 		_ = d.journal.Close() // it is about to be removed
 		d.journal = nil
 	}
-	return os.RemoveAll(d.path)
+	path := filepath.Clean(d.path)
+	parent, base := filepath.Dir(path), filepath.Base(path)
+	gone, err := os.MkdirTemp(parent, ".gone-"+base+"-")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(path, filepath.Join(gone, base)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, os.Remove(gone))
+	}
+	// With what a Remove that was killed has left.
+	left, err := filepath.Glob(filepath.Join(parent, ".gone-"+base+"-*"))
+	for _, dir := range append(left, gone) {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
 }
