@@ -7,6 +7,7 @@
 package onhost
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
@@ -21,6 +22,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/resource"
 	"github.com/updraft-cloud/updraft/internal/resource/all"
 	"github.com/updraft-cloud/updraft/internal/resource/hostos"
+	"github.com/updraft-cloud/updraft/internal/resource/netif"
 	"github.com/updraft-cloud/updraft/internal/resource/resourcetest"
 	"github.com/updraft-cloud/updraft/internal/resource/resourcetest/cases"
 )
@@ -63,6 +65,51 @@ func TestEveryKind(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestNetworkdLeavesAddressesOfOthersAlone holds the interface kind to that in
+// all that lets networkd configure an interface anew.
+func TestNetworkdLeavesAddressesOfOthersAlone(t *testing.T) {
+	h := throwaway(t)
+	run := resourcetest.RunCommand
+	r := &netif.Resource{Name: "others0", Addresses: []string{"10.89.77.5/24"}}
+	changed := &netif.Resource{Name: "others0", Addresses: []string{"10.89.77.6/24"}}
+	for _, step := range []struct {
+		name string
+		do   func(context.Context, resource.Host) error
+		want string
+	}{
+		{"an interface of others", resourcetest.Steps(
+			run("systemctl", "start", "systemd-networkd.service"),
+			run("ip", "link", "add", "name", "others0", "type", "veth", "peer", "name", "others0p"),
+			run("ip", "address", "add", "10.89.77.100/32", "dev", "others0"),
+		), "10.89.77.100/32"},
+		{"taken over", apply(r), "10.89.77.100/32 10.89.77.5/24"},
+		{"drifted and mended", resourcetest.Steps(run("ip", "address", "delete", "10.89.77.5/24", "dev", "others0"), apply(r)), "10.89.77.100/32 10.89.77.5/24"},
+		{"given another address", apply(changed), "10.89.77.100/32 10.89.77.6/24"},
+	} {
+		if err := step.do(t.Context(), h); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		out, err := h.Run(t.Context(), resource.Command{Name: "ip", Args: []string{"-4", "-brief", "address", "show", "others0"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(strings.Fields(string(out.Stdout))[2:], " "); got != step.want {
+			t.Errorf("%s: it has %s, want %s", step.name, got, step.want)
+		}
+	}
+}
+
+// apply returns a step that applies a resource.
+func apply(r resource.Resource) func(context.Context, resource.Host) error {
+	return func(ctx context.Context, h resource.Host) error {
+		rep, err := r.Observe(ctx, h)
+		if err != nil {
+			return err
+		}
+		return r.Apply(ctx, h, rep, resource.Cause{})
 	}
 }
 

@@ -77,8 +77,10 @@ func (r *Resource) network() string {
 		link = append(link, fmt.Sprintf("MTUBytes=%d", r.MTU))
 	}
 	// An interface whose cable is out, or a bridge without members, is
-	// configured all the same.
-	network := []string{"ConfigureWithoutCarrier=yes"}
+	// configured all the same. Addresses of others, such as the virtual one of a
+	// keepalived, are kept: networkd would drop them whenever it configures the
+	// interface (systemd.network(5)). Its own are dropped when they leave the file.
+	network := []string{"ConfigureWithoutCarrier=yes", "KeepConfiguration=static"}
 	for _, a := range r.Addresses {
 		network = append(network, "Address="+a)
 	}
