@@ -124,6 +124,21 @@ func (f *File) Of(id ID) Series {
 	return out
 }
 
+// Undisturbed returns the runs before which others used no more than the given
+// share of the computer; with fewer than least of them, all runs.
+func (s Series) Undisturbed(share float64, least int) Series {
+	var out Series
+	for _, x := range s {
+		if x.Others <= share {
+			out = append(out, x)
+		}
+	}
+	if len(out) < least {
+		return s
+	}
+	return out
+}
+
 // Median returns the median of the values, 0 without any.
 func (s Series) Median() float64 { return s.median(func(x Sample) float64 { return x.Value }) }
 

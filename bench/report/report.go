@@ -15,6 +15,14 @@ import (
 // marked as disturbed.
 const busy = 0.25
 
+// enough is how many undisturbed runs there must be for the others to be left out.
+const enough = 3
+
+// of returns the runs of a measurement that count.
+func of(f *record.File, id record.ID) record.Series {
+	return f.Of(id).Undisturbed(busy, enough)
+}
+
 // Markdown returns the whole report.
 func Markdown(f *record.File) string {
 	var b strings.Builder
@@ -26,7 +34,7 @@ func Markdown(f *record.File) string {
 			fmt.Fprintf(&b, "; %s: %s", name, v)
 		}
 	}
-	b.WriteString(". Medians; the range of all runs in brackets.\n")
+	fmt.Fprintf(&b, ". Medians, with the range in brackets, of the runs before which other work used no more than %.0f %% of the computer.\n", 100*busy)
 	disturbed(&b, f)
 	targets(&b, f)
 	for _, n := range sizes(f, suite.Config) {
@@ -48,8 +56,8 @@ func disturbed(b *strings.Builder, f *record.File) {
 		worst = max(worst, s.Others)
 	}
 	if n > 0 {
-		fmt.Fprintf(b, "\n**Disturbed:** before %d of %d measurements other work used more than %.0f %% of the computer, at most %.0f %%; "+
-			"these are marked with *.\n", n, len(f.Samples), 100*busy, 100*worst)
+		fmt.Fprintf(b, "\n**Disturbed:** before %d of %d measurements other work used more than that, at most %.0f %%. Where fewer than %d runs "+
+			"of a measurement are left without these, all of its runs count, and the figure is marked with *.\n", n, len(f.Samples), 100*worst, enough)
 	}
 }
 
@@ -87,7 +95,7 @@ func config(b *strings.Builder, f *record.File, hosts int) {
 		found := false
 		for _, c := range cases {
 			id.Case = c
-			s := f.Of(id)
+			s := of(f, id)
 			found = found || len(s) > 0
 			cells = append(cells, cell(s)+ratio(f, id))
 		}
@@ -96,7 +104,7 @@ func config(b *strings.Builder, f *record.File, hosts int) {
 		}
 		id.Case = suite.Again
 		cpu := "–"
-		if again := f.Of(id); len(again) > 0 {
+		if again := of(f, id); len(again) > 0 {
 			cpu = fmt.Sprintf("%.1f", again.CPU())
 		}
 		fmt.Fprintf(b, "| %s | %s | %s |\n", t.title, strings.Join(cells, " | "), cpu)
@@ -134,7 +142,7 @@ func number(v float64) string {
 func ratio(f *record.File, id record.ID) string {
 	own := id
 	own.Tool = "updraft"
-	base, s := f.Of(own).Median(), f.Of(id)
+	base, s := of(f, own).Median(), of(f, id)
 	if id.Tool == "updraft" || base == 0 || len(s) == 0 {
 		return ""
 	}
@@ -152,7 +160,7 @@ func lab(b *strings.Builder, f *record.File) {
 	for _, n := range ns {
 		fmt.Fprintf(b, "| %d |", n)
 		for _, c := range []string{suite.Up, suite.Memory, suite.Stop, suite.Destroy} {
-			fmt.Fprintf(b, " %s |", cell(f.Of(record.ID{Part: suite.Lab, Case: c, Hosts: n})))
+			fmt.Fprintf(b, " %s |", cell(of(f, record.ID{Part: suite.Lab, Case: c, Hosts: n})))
 		}
 		b.WriteString("\n")
 	}
@@ -168,11 +176,11 @@ func plan(b *strings.Builder, f *record.File) {
 	b.WriteString("| hosts | time, s | µs for each resource | heap at the end, MiB | largest resident set, MiB |\n|---|---|---|---|---|\n")
 	for _, n := range ns {
 		id := record.ID{Part: suite.Plan, Case: suite.PlanTime, Hosts: n}
-		t := f.Of(id)
+		t := of(f, id)
 		fmt.Fprintf(b, "| %d | %s | %.1f |", n, cell(t), t.Median()*1e6/float64(n*300))
 		for _, c := range []string{suite.PlanHeap, suite.PlanRSS} {
 			id.Case = c
-			fmt.Fprintf(b, " %s |", cell(f.Of(id)))
+			fmt.Fprintf(b, " %s |", cell(of(f, id)))
 		}
 		b.WriteString("\n")
 	}
@@ -194,7 +202,7 @@ func web(b *strings.Builder, f *record.File) {
 	}
 	b.WriteString("\n## The example `examples/web.yaml`: five hosts\n\n| | |\n|---|---|\n")
 	for _, row := range webRows {
-		if s := f.Of(record.ID{Part: suite.Noop, Case: row.name, Hosts: 5}); len(s) > 0 {
+		if s := of(f, record.ID{Part: suite.Noop, Case: row.name, Hosts: 5}); len(s) > 0 {
 			fmt.Fprintf(b, "| %s | %s |\n", row.title, cell(s))
 		}
 	}

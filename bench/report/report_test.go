@@ -17,14 +17,17 @@ func TestReport(t *testing.T) {
 		sample("updraft", suite.Again, 1, 0.5), sample("updraft", suite.Again, 2, 0.4), sample("updraft", suite.Again, 3, 0.9),
 		sample("floor", suite.Again, 1, 0.6),
 		sample("cfengine", suite.Again, 1, 4),
+		sample("updraft", suite.Drift, 1, 0.5), sample("updraft", suite.Drift, 2, 0.6), sample("updraft", suite.Drift, 3, 0.7),
+		sample("updraft", suite.Drift, 4, 5),
 	}}
+	f.Samples[8].Others = 0.5
 	f.Samples[4].Others = 0.5
 	got := Markdown(f)
 	for rule, want := range map[string]string{
-		"a cell is the median with its range": "| updraft | – | 0.50 (0.40–0.90) | – | 0.0 |",
+		"a cell is the median with its range": "| updraft | – | 0.50 (0.40–0.90) |",
 		"rivals are told as multiples":        "0.60, 1.20×",
 		"a disturbed measurement is marked":   "4.00*, 8.00×",
-		"disturbance is said at the top":      "before 1 of 5 measurements",
+		"disturbance is said at the top":      "before 2 of 9 measurements",
 		"a target that is met is told":        "no slower than the floor | 1.20× | yes |",
 		"a target that is missed is told":     "10× faster than CFEngine | 8.00× | **no** |",
 		"the computer is described":           "a processor, 2 cores, 8 GiB",

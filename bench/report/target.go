@@ -85,7 +85,7 @@ func webID(c string) record.ID  { return record.ID{Part: suite.Noop, Case: c, Ho
 
 func median(id record.ID) func(*record.File) (float64, bool) {
 	return func(f *record.File) (float64, bool) {
-		s := f.Of(id)
+		s := of(f, id)
 		return s.Median(), len(s) > 0
 	}
 }
@@ -95,7 +95,7 @@ func times(rival record.ID) func(*record.File) (float64, bool) {
 	return func(f *record.File) (float64, bool) {
 		own := rival
 		own.Tool = "updraft"
-		a, b := f.Of(own), f.Of(rival)
+		a, b := of(f, own), of(f, rival)
 		if len(a) == 0 || len(b) == 0 || a.Median() == 0 {
 			return 0, false
 		}

@@ -92,7 +92,9 @@ type Batcher interface {
 // time and calls ApplyTogether of the first with all of them. It returns which
 // are in their state; the others, for whatever reason, are applied alone, so
 // that errors and special cases are those of Apply. It must be quick: what takes
-// its time is left to Apply.
+// its time is left to Apply. It calls [Host.Forget] after changes that the host
+// does not notice by itself, as nobody else does before those that are done are
+// observed.
 type Joiner interface {
 	ApplyTogether(ctx context.Context, h Host, all []Resource, why []Cause) (done []bool)
 }

@@ -139,7 +139,7 @@ func applyJoint(live []*member) []error {
 		if len(done) != len(live) {
 			return fmt.Errorf("this is a mistake in updraft: %d results for %d resources", len(done), len(live))
 		}
-		h.Forget()
+		// What it looked at last it saw after the last change.
 		return agreeing(ctx, h, all, done, errs)
 	})
 	if err != nil { // Apply meets it again, and says what it is about

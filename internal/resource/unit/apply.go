@@ -215,7 +215,7 @@ func (r *Resource) bring(ctx context.Context, h resource.Host, verb string) erro
 		return err
 	}
 	restarts := s["NRestarts"]
-	if t := s["Type"]; t == "simple" || t == "exec" || t == "idle" {
+	if s.forked() {
 		if s, err = r.watch(ctx, h, s); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package unit
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
@@ -40,7 +41,7 @@ func (r *Resource) ApplyTogether(ctx context.Context, h resource.Host, all []res
 	if len(some) < 2 || bulk(ctx, h, enable, "enable") != nil || bulk(ctx, h, start, "start", "--no-block") != nil {
 		return done
 	}
-	up, err := watchAll(ctx, h, start)
+	up, err := watchAll(ctx, h, start, states)
 	for _, i := range some {
 		s, started := up[all[i].(*Resource).Name]
 		done[i] = err == nil && (!started || s.running() && s["NRestarts"] == "0")
@@ -84,12 +85,16 @@ func bulk(ctx context.Context, h resource.Host, names []string, args ...string) 
 	return systemctl(ctx, h, append(append(args, "--"), names...)...)
 }
 
-// watchAll looks at started units early, in case all are of types that say when
-// they are up, and at the end of the time for which fresh processes are watched.
-// It returns them as they were last seen.
-func watchAll(ctx context.Context, h resource.Host, started []string) (states map[string]state, err error) {
-	for _, pause := range []time.Duration{watchEvery, watchFor - watchEvery} {
-		if len(started) == 0 || settled(states) {
+// watchAll looks at started units at the end of the time for which fresh
+// processes are watched, and early if none needs to be. It returns them as they
+// were last seen; before is how they were.
+func watchAll(ctx context.Context, h resource.Host, started []string, before map[string]state) (states map[string]state, err error) {
+	pauses := []time.Duration{watchFor}
+	if !slices.ContainsFunc(started, func(n string) bool { return before[n].forked() }) {
+		pauses = []time.Duration{watchEvery, watchFor - watchEvery}
+	}
+	for _, pause := range pauses {
+		if len(started) == 0 || states != nil && settled(states) {
 			break
 		}
 		if !retry.Wait(ctx, pause) {
@@ -103,16 +108,19 @@ func watchAll(ctx context.Context, h resource.Host, started []string) (states ma
 	return states, nil
 }
 
-// settled reports whether all run and none is of a type that systemd takes for
-// started as soon as it is forked.
+// settled reports whether all run and say so themselves.
 func settled(states map[string]state) bool {
-	if states == nil {
-		return false
-	}
 	for _, s := range states {
-		if t := s["Type"]; !s.running() || t == "simple" || t == "exec" || t == "idle" {
+		if !s.running() || s.forked() {
 			return false
 		}
 	}
 	return true
+}
+
+// forked reports whether systemd takes the unit for started as soon as its
+// process is forked.
+func (s state) forked() bool {
+	t := s["Type"]
+	return t == "simple" || t == "exec" || t == "idle"
 }
