@@ -324,7 +324,8 @@ func (r *run) triggered(t int32) []string {
 	var ids []string
 	n := r.p.graph.nodes[t]
 	for _, id := range n.Triggers {
-		if j, ok := r.p.graph.edges.Lookup(id); ok && r.tasks[j].changed {
+		j, ok := r.p.graph.edges.Lookup(id)
+		if ok && (r.tasks[j].changed || slices.Contains(r.p.owed[n.ID], id)) {
 			ids = append(ids, id)
 		}
 	}

@@ -311,6 +311,37 @@ func TestUnreachableHostLeavesTheOthersWorking(t *testing.T) {
 	})
 }
 
+func TestATriggerIsNotForgotten(t *testing.T) {
+	g := func(v string) *engine.Graph { return graphOf(t, []string{"a"}, "a/file="+v, "a/unit=1 !a/file") }
+	for _, tt := range []struct {
+		rule string
+		harm func(*enginetest.World)
+	}{
+		{"when what acts on it fails", func(w *enginetest.World) { w.Fail("a/unit", errors.New("will not start")) }},
+		{"when the run is cut off in between", func(w *enginetest.World) { w.CutAfter(1) }},
+	} {
+		t.Run(tt.rule, func(t *testing.T) {
+			w := enginetest.NewWorld(gates("a"))
+			dir := t.TempDir()
+			up(t, g("1"), statedir.Open(dir), w)
+			tt.harm(w)
+			up(t, g("2"), statedir.Open(dir), w)
+			w.Mend()
+			w.Log = nil
+			p, r := up(t, g("2"), statedir.Open(dir), w)
+			if len(p.Steps) != 1 || p.Steps[0].Action != engine.Trigger || r.Err() != nil {
+				t.Errorf("steps %+v, result %+v", p.Steps, r)
+			}
+			if diff := cmp.Diff([]string{"apply a/unit because a/file"}, w.Log); diff != "" {
+				t.Error(diff)
+			}
+			if p, _ := up(t, g("2"), statedir.Open(dir), w); !p.Empty() {
+				t.Errorf("again: %+v", p.Steps)
+			}
+		})
+	}
+}
+
 func TestWhatHasAnothersAddressGoesFirst(t *testing.T) {
 	w := enginetest.NewWorld(gates("a", "b"))
 	s := statedir.Open(t.TempDir())

@@ -83,6 +83,9 @@ type Record struct {
 	Holds     bool            `json:"holds,omitempty"`  // as in Node
 	Pokes     []string        `json:"pokes,omitempty"`  // nodes that this one is a trigger of
 	Claims    []string        `json:"claims,omitempty"` // as in Node
+	// Owes are those of Pokes that have not acted yet since this one was last
+	// about to change.
+	Owes []string `json:"owes,omitempty"`
 	// Pending is set when the intent was recorded and no outcome: it is
 	// unknown how far the step came.
 	Pending bool `json:"pending,omitempty"`

@@ -69,8 +69,9 @@ type Plan struct {
 	graph    *Graph
 	reports  []drift.Report
 	actions  []Action
-	deferred map[string]bool // scopes not observed
-	made     map[string]bool // nodes that updraft has made, by ID
+	deferred map[string]bool     // scopes not observed
+	made     map[string]bool     // nodes that updraft has made, by ID
+	owed     map[string][]string // by node: triggers that changed in a run that was cut off, or in which the node failed
 }
 
 // Empty reports whether nothing would be done.
@@ -139,6 +140,7 @@ func (e *Engine) Plan(ctx context.Context) (*Plan, error) {
 	for id, r := range records {
 		p.made[id] = r.Made
 	}
+	p.owed = owed(records)
 	e.observeAll(ctx, p)
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -273,7 +275,7 @@ func (p *Plan) classify(i int32, step *Step) {
 		step.Action, step.Changes = Update, r.Changes
 	}
 	for _, t := range n.Triggers {
-		if j, _ := p.graph.edges.Lookup(t); p.actions[j] != NoOp {
+		if j, _ := p.graph.edges.Lookup(t); p.actions[j] != NoOp || slices.Contains(p.owed[n.ID], t) {
 			step.Because = append(step.Because, t)
 		}
 	}

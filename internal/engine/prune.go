@@ -25,6 +25,17 @@ func (p *Plan) prune(records map[string]Record) {
 	}
 }
 
+// owed returns, by node, the triggers on which it has still to act.
+func owed(records map[string]Record) map[string][]string {
+	out := map[string][]string{}
+	for _, id := range slices.Sorted(maps.Keys(records)) {
+		for _, to := range records[id].Owes {
+			out[to] = append(out[to], id)
+		}
+	}
+	return out
+}
+
 // poke makes an otherwise unchanged node act because a trigger of it goes away.
 func (p *Plan) poke(id, because string) {
 	i, ok := p.graph.edges.Lookup(id)

@@ -80,7 +80,7 @@ func (r *run) applyNode(t int32, triggered []string) (changed bool, err error) {
 		return false, errors.Join(err, r.journal(Entry{Op: OpFail, ID: n.ID, Err: err.Error()}))
 	}
 	r.e.emit(ev)
-	return changed, r.journal(Entry{Op: OpDone, ID: n.ID})
+	return changed, r.journal(Entry{Op: OpDone, ID: n.ID, Acted: n.Triggers, Idle: !changed})
 }
 
 // intent returns the entries that announce the work on a node. The first work in

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
@@ -47,6 +48,10 @@ type Entry struct {
 	Record *Record      `json:"rec,omitempty"`
 	Found  drift.Status `json:"found,omitempty"` // with OpIntend: what was there
 	Err    string       `json:"err,omitempty"`
+	// Acted are, with OpDone, the triggers that ID has acted on.
+	Acted []string `json:"acted,omitempty"`
+	// Idle says, with OpDone, that nothing had to be done after all.
+	Idle bool `json:"idle,omitempty"`
 }
 
 // Fold applies an entry to records.
@@ -55,12 +60,24 @@ func Fold(records map[string]Record, e Entry) {
 	case OpIntend:
 		r, old := *e.Record, records[e.ID]
 		r.Made = old.Made || e.Found == drift.Absent
-		r.Pending = true
+		r.Pending, r.Owes = true, r.Pokes
+		if e.Found == drift.InSync {
+			r.Owes = old.Owes // it acts on the change of another, or is only noted
+		}
 		records[e.ID] = r
 	case OpDone, OpFail:
 		if r, ok := records[e.ID]; ok {
 			r.Pending = e.Op == OpFail
+			if e.Idle {
+				r.Owes = nil
+			}
 			records[e.ID] = r
+		}
+		for _, id := range e.Acted {
+			if r, ok := records[id]; ok && slices.Contains(r.Owes, e.ID) {
+				r.Owes = slices.DeleteFunc(slices.Clone(r.Owes), func(owed string) bool { return owed == e.ID })
+				records[id] = r
+			}
 		}
 	case OpRemoved:
 		delete(records, e.ID)
