@@ -84,9 +84,20 @@ func (a *app) open(cloud *spec.Cloud) (*session, error) {
 			cloud.Name, made, s.provider.Name())
 	}
 	s.fleet = fleet.New(fleet.Options{
-		Target: s.target, Dialer: &ssh.Dialer{}, Start: fleet.Starter(), Registry: all.Registry(),
+		Target: s.target, Dialer: &ssh.Dialer{}, Start: fleet.Starter(), Registry: all.Registry(), Patience: patience(s.provider),
 	})
 	return s, nil
+}
+
+// serverPatience is how long a host that exists already may take to boot. A
+// server with much memory tests it and starts its controllers for minutes.
+const serverPatience = 10 * time.Minute
+
+func patience(p machine.Provider) time.Duration {
+	if b, ok := p.(machine.Borrower); ok && b.Borrows() {
+		return serverPatience
+	}
+	return 0 // the fleet's own
 }
 
 func (s *session) close() {
