@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/updraft-cloud/updraft/internal/engine/statedir"
 	"github.com/updraft-cloud/updraft/internal/machine"
 )
 
@@ -128,10 +130,24 @@ func (a *app) labSnapshotCommand(name, short string, do func(machine.Snapshots, 
 			if err != nil {
 				return err
 			}
+			unlock, err := a.lockCloud(cmd.Context(), cloud, "updraft lab "+name)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = unlock() }() // the end of the process would do it, too
 			log := func(format string, v ...any) { fmt.Fprintf(a.err, format+"\n", v...) }
 			return do(a.lab(), cmd.Context(), cloud, args[0], log)
 		},
 	}
+}
+
+// lockCloud makes this process the only writer of a cloud. One that was never
+// applied has nothing to lock, and gets no state by being asked for.
+func (a *app) lockCloud(ctx context.Context, cloud, command string) (func() error, error) {
+	if _, err := os.Stat(a.cloudDir(cloud)); err != nil {
+		return func() error { return nil }, nil //nolint:nilerr // there is no state
+	}
+	return statedir.Open(a.cloudDir(cloud)).Lock(ctx, holder(command))
 }
 
 // labConnectCommand is the ProxyCommand of the handed-over ssh_config: it joins

@@ -206,12 +206,7 @@ func sudoPassword(file string) func() (string, error) {
 
 // lock makes this process the only writer and sees to the cloud's key.
 func (s *session) lock(ctx context.Context, command string) (func() error, error) {
-	h := engine.Holder{PID: os.Getpid(), Command: command, Since: time.Now()}
-	if u, err := user.Current(); err == nil {
-		h.User = u.Username
-	}
-	h.Host, _ = os.Hostname() // for people only
-	unlock, err := s.store.Lock(ctx, h)
+	unlock, err := s.store.Lock(ctx, holder(command))
 	if err != nil {
 		return nil, err
 	}
@@ -223,6 +218,16 @@ func (s *session) lock(ctx context.Context, command string) (func() error, error
 		return nil, errors.Join(err, unlock())
 	}
 	return unlock, nil
+}
+
+// holder names this process for those who meet its lock.
+func holder(command string) engine.Holder {
+	h := engine.Holder{PID: os.Getpid(), Command: command, Since: time.Now()}
+	if u, err := user.Current(); err == nil {
+		h.User = u.Username
+	}
+	h.Host, _ = os.Hostname() // for people only
+	return h
 }
 
 // rememberProvider notes where the machines come from, so that the cloud can be

@@ -493,3 +493,27 @@ func (h hanging) Apply(ctx context.Context, n *engine.Node, found drift.Report, 
 	}
 	return h.World.Apply(ctx, n, found, why, log)
 }
+
+func TestWhatAPartialRunChangesTriggersTheRestLater(t *testing.T) {
+	w := enginetest.NewWorld(gates("a"))
+	s := statedir.Open(t.TempDir())
+	up(t, graphOf(t, []string{"a"}, "a/file=1", "a/unit=1 !a/file"), s, w)
+	whole := graphOf(t, []string{"a"}, "a/file=2", "a/unit=1 !a/file")
+	part, err := whole.Only(func(n *engine.Node) bool { return n.ID == "a/file" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Log = nil
+	e := engine.New(part, s, w, nil, engine.Options{Partial: true})
+	p, err := e.Plan(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Apply(context.Background(), p, nil); err != nil {
+		t.Fatal(err)
+	}
+	up(t, whole, s, w)
+	if diff := cmp.Diff([]string{"apply a/file", "apply a/unit because a/file"}, w.Log); diff != "" {
+		t.Error(diff)
+	}
+}

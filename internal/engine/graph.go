@@ -18,6 +18,9 @@ type Graph struct {
 	scopes map[string]*scope
 	names  []string // of scopes, sorted
 	gates  map[int32][]string
+	// whole is what this graph is a part of, or nil: a record tells of all the
+	// nodes that a change concerns, also of those left out of a run.
+	whole *Graph
 }
 
 type scope struct {
@@ -113,7 +116,12 @@ func (g *Graph) Only(keep func(*Node) bool) (*Graph, error) {
 			scopes = append(scopes, s.Scope)
 		}
 	}
-	return NewGraph(nodes, scopes)
+	part, err := NewGraph(nodes, scopes)
+	if err != nil {
+		return nil, err
+	}
+	part.whole = g
+	return part, nil
 }
 
 // Digest changes whenever any node's desired state or edges do.
@@ -143,10 +151,21 @@ func (g *Graph) record(i int32) Record {
 		ID: n.ID, Kind: n.Kind, Key: n.Key, Scope: n.Scope, Needs: n.Needs,
 		Removal: n.Body.Removal(), Sensitive: n.Sensitive, Opens: g.gates[i], Holds: n.Holds, Claims: n.Claims,
 	}
+	r.Pokes = g.pokes(n.ID)
+	return r
+}
+
+// pokes returns the nodes that the named one is a trigger of.
+func (g *Graph) pokes(id string) []string {
+	if g.whole != nil {
+		return g.whole.pokes(id)
+	}
+	i, _ := g.edges.Lookup(id)
+	var out []string
 	for _, d := range g.edges.Dependents(i) {
-		if slices.Contains(g.nodes[d].Triggers, n.ID) {
-			r.Pokes = append(r.Pokes, g.nodes[d].ID)
+		if slices.Contains(g.nodes[d].Triggers, id) {
+			out = append(out, g.nodes[d].ID)
 		}
 	}
-	return r
+	return out
 }
