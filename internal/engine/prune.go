@@ -44,10 +44,11 @@ func (p *Plan) poke(id, because string) {
 	}
 	n := p.graph.nodes[i]
 	p.actions[i] = Trigger
-	p.Steps = append(p.Steps, Step{
-		ID: id, Kind: n.Kind, Scope: n.Scope, Phase: n.Phase,
-		Action: Trigger, Because: []string{because}, Digest: n.Body.Digest(),
-	})
+	step := Step{ID: id, Kind: n.Kind, Scope: n.Scope, Phase: n.Phase, Action: Trigger, Because: []string{because}}
+	if !n.Sensitive {
+		step.Digest = n.Body.Digest()
+	}
+	p.Steps = append(p.Steps, step)
 }
 
 // removals orders the removal of records: what needs something goes before it,

@@ -63,7 +63,6 @@ type Fleet struct {
 
 	mu     sync.Mutex
 	hosts  map[string]*host
-	closed bool
 }
 
 // New returns a fleet that has not entered any host yet.
@@ -162,7 +161,6 @@ func (f *Fleet) Forget(name string) {
 // Close ends all sessions.
 func (f *Fleet) Close() {
 	f.mu.Lock()
-	f.closed = true
 	hosts := f.hosts
 	f.hosts = map[string]*host{}
 	f.mu.Unlock()

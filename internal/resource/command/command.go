@@ -35,7 +35,7 @@ const (
 type Resource struct {
 	Name      string            `json:"name" required:"true" doc:"Name of the command, for people and references."`
 	Run       []string          `json:"run,omitempty" doc:"Program with its arguments, run without a shell."`
-	Script    string            `json:"script,omitempty" doc:"Text for /bin/sh -eu instead of run. It shows in the process list: give secrets by stdin or env."`
+	Script    string            `json:"script,omitempty" doc:"Text for /bin/sh -eu instead of run. It shows in the process list: give secrets by stdin or env, and set sensitive, so that what it prints is not kept."`
 	Creates   string            `json:"creates,omitempty" doc:"Path that exists once the work is done. One of creates, unless and onlyif is required."`
 	Unless    string            `json:"unless,omitempty" doc:"Shell text that succeeds once the work is done. It must not change anything."`
 	OnlyIf    string            `json:"onlyif,omitempty" doc:"Shell text that succeeds as long as there is work to do. It must not change anything."`
