@@ -61,8 +61,8 @@ type Fleet struct {
 	opts  Options
 	slots chan struct{}
 
-	mu     sync.Mutex
-	hosts  map[string]*host
+	mu    sync.Mutex
+	hosts map[string]*host
 }
 
 // New returns a fleet that has not entered any host yet.
