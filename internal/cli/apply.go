@@ -58,7 +58,7 @@ variables and --only are then those of the plan.
 // and variables from it.
 func (a *app) openSaved(args []string) (*engine.Saved, error) {
 	if len(args) == 0 {
-		return nil, nil //nolint:nilnil // no plan was named
+		return nil, nil // no plan was named
 	}
 	f, err := os.Open(args[0])
 	if err != nil {

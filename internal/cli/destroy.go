@@ -142,7 +142,7 @@ func (a *app) againDestroy(only []string) string {
 // meant.
 func (s *session) recorded(only []string) (func(engine.Record) bool, error) {
 	if len(only) == 0 {
-		return nil, nil //nolint:nilnil // all
+		return nil, nil // all
 	}
 	scopes, ids := map[string]bool{}, map[string]bool{}
 	match := func(r engine.Record) bool { return ids[r.ID] || r.Scope != "" && scopes[r.Scope] }

@@ -128,7 +128,7 @@ const (
 // run is one Apply under way. All fields but those of workers are only touched
 // by the goroutine in loop.
 type run struct {
-	ctx      context.Context //nolint:containedctx // lives exactly as long as Apply
+	ctx      context.Context // lives exactly as long as Apply
 	e        *Engine
 	p        *Plan
 	tasks    []task

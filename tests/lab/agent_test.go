@@ -157,7 +157,7 @@ func TestAgentUnderSudo(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s, u := startSSHD(t), newUser(t, tt.rule)
-			if err := os.Chmod(s.path("id.pub"), 0o644); err != nil { //nolint:gosec // sshd reads it as the user
+			if err := os.Chmod(s.path("id.pub"), 0o644); err != nil { // sshd reads it as the user
 				t.Fatal(err)
 			}
 			if err := os.Chown(s.path("home"), ownerOf(t, "/home/"+u.name), -1); err != nil {

@@ -50,13 +50,13 @@ UsePAM no
 MaxStartups 500
 `, s.port, s.path("host"), s.path("id.pub")))
 	for _, dir := range []string{"/run/sshd", s.path("home")} {
-		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // sshd(8) wants it so
+		if err := os.MkdirAll(dir, 0o755); err != nil { // sshd(8) wants it so
 			t.Fatal(err)
 		}
 	}
 	// Users other than root must be able to reach the list of keys.
 	for _, dir := range []string{filepath.Dir(s.dir), s.dir} {
-		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // as above
+		if err := os.Chmod(dir, 0o755); err != nil { // as above
 			t.Fatal(err)
 		}
 	}

@@ -38,7 +38,7 @@ type member struct {
 	log   func(string)
 	host  func(log func(string)) resource.Host
 
-	ctx  context.Context //nolint:containedctx // of its request; the batch ends with the last
+	ctx  context.Context // of its request; the batch ends with the last
 	done chan error
 }
 

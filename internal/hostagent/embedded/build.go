@@ -33,7 +33,7 @@ func Build(ctx context.Context, dir, arch string) (string, error) {
 		return "", err
 	}
 	packed := filepath.Join(tmp, "packed")
-	if err := os.WriteFile(packed, gz, 0o644); err != nil { //nolint:gosec // a program, not a secret
+	if err := os.WriteFile(packed, gz, 0o644); err != nil { // a program, not a secret
 		return "", err
 	}
 	path := filepath.Join(dir, FileName(arch))

@@ -33,7 +33,7 @@ func Handler(o agent.Options, next fake.Handler) fake.Handler {
 	}
 }
 
-var build = sync.OnceValues(func() ([]byte, error) { //nolint:gochecknoglobals // one build serves all tests of a package
+var build = sync.OnceValues(func() ([]byte, error) { // one build serves all tests of a package
 	dir, err := os.MkdirTemp("", "updraft-agent")
 	if err != nil {
 		return nil, err

@@ -117,7 +117,7 @@ func (h *Host) Connects() int {
 type Conn struct {
 	handler Handler
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
-	ctx     context.Context //nolint:containedctx // ends with the connection
+	ctx     context.Context // ends with the connection
 	cancel  context.CancelCauseFunc
 	live    sync.WaitGroup
 	mu      sync.Mutex

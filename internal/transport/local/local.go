@@ -27,7 +27,7 @@ func (Dialer) Connect(context.Context, transport.Target) (transport.Conn, error)
 
 // Conn is a connection to this computer.
 type Conn struct {
-	ctx   context.Context //nolint:containedctx // ends with the connection
+	ctx   context.Context // ends with the connection
 	close context.CancelFunc
 	live  sync.WaitGroup
 	mu    sync.Mutex // orders Start before Close

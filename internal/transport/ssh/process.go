@@ -119,7 +119,7 @@ type process struct {
 	session        *ssh.Session
 	stdin          io.WriteCloser
 	stdout, stderr *output
-	ctx            context.Context //nolint:containedctx // that of Start, to say why it was killed
+	ctx            context.Context // that of Start, to say why it was killed
 	killed         atomic.Bool
 	err            error         // how the session ended; valid when ended is closed
 	ended          chan struct{} // the session is over

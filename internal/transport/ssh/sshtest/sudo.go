@@ -21,7 +21,7 @@ func NewSudo(t testing.TB, password string) *Sudo {
 		t.Fatal(err)
 	}
 	script := strings.ReplaceAll(sudoScript, "DIR", s.dir)
-	if err := os.WriteFile(filepath.Join(s.dir, "sudo"), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(s.dir, "sudo"), []byte(script), 0o700); err != nil { // a program
 		t.Fatal(err)
 	}
 	return s
