@@ -3,12 +3,17 @@ package record
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ThisComputer describes the computer without naming it.
@@ -107,19 +112,63 @@ func Quiet(ctx context.Context, most float64, patience time.Duration) (float64, 
 
 // Stopwatch measures wall and processor time.
 type Stopwatch struct {
-	start time.Time
-	used  time.Duration
+	start     time.Time
+	used, own time.Duration
+	groups    []string
 }
 
-// Start starts a stopwatch.
-func Start() (Stopwatch, error) {
-	used, err := Used()
-	return Stopwatch{time.Now(), used}, err
+// Start starts a stopwatch. What is measured are this process, the children that
+// it waits for, and all that runs in the given control groups, which are
+// directories with a cpu.stat of version 2 and may come to be later on.
+func Start(groups ...string) (Stopwatch, error) {
+	w := Stopwatch{start: time.Now(), groups: groups}
+	var err error
+	if w.used, err = Used(); err == nil {
+		w.own, err = own(groups)
+	}
+	return w, err
 }
 
-// Stop returns the seconds that have passed, and those of all processors.
-func (w Stopwatch) Stop() (wall, cpu float64, err error) {
-	wall = time.Since(w.start).Seconds()
+// Stop returns the seconds that have passed, the processor time in seconds spent
+// on what is measured, and the share of the computer that all others had.
+func (w Stopwatch) Stop() (wall, cpu, others float64, err error) {
+	passed := time.Since(w.start)
 	used, err := Used()
-	return wall, (used - w.used).Seconds(), err
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	mine, err := own(w.groups)
+	if mine -= w.own; mine < 0 { // a group went, and what it had used with it
+		return passed.Seconds(), 0, 0, err
+	}
+	// The kernel counts for the whole computer in ticks of 10 ms.
+	rest := max(0, used-w.used-mine-clockTick*time.Duration(runtime.NumCPU()))
+	return passed.Seconds(), mine.Seconds(), rest.Seconds() / passed.Seconds() / float64(runtime.NumCPU()), err
+}
+
+// own is the processor time of this process, its children, and control groups.
+func own(groups []string) (time.Duration, error) {
+	var sum time.Duration
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		if err := unix.Getrusage(who, &u); err != nil {
+			return 0, os.NewSyscallError("getrusage", err)
+		}
+		sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	for _, dir := range groups {
+		data, err := os.ReadFile(filepath.Join(dir, "cpu.stat"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		var usec int64
+		if _, err := fmt.Sscanf(string(data), "usage_usec %d", &usec); err != nil {
+			return 0, fmt.Errorf("cannot read %s/cpu.stat: %w", dir, err)
+		}
+		sum += time.Duration(usec) * time.Microsecond
+	}
+	return sum, nil
 }

@@ -29,11 +29,11 @@ type Sample struct {
 	ID
 	Value float64 `json:"value"`
 	Unit  string  `json:"unit"` // s, MiB, …
-	// CPU is the processor time in seconds that the whole computer spent
-	// meanwhile, 0 when not taken.
+	// CPU is the processor time in seconds that was spent on what was measured,
+	// on all hosts together, 0 when not taken.
 	CPU float64 `json:"cpu_s,omitempty"`
-	// Others is the share of the computer, from 0 to 1, that was in use just
-	// before the measurement began.
+	// Others is the share of the computer, from 0 to 1, that was in use by
+	// others: before the measurement began or during it, whichever is more.
 	Others float64   `json:"others"`
 	At     time.Time `json:"at"`
 }

@@ -34,7 +34,7 @@ func Markdown(f *record.File) string {
 			fmt.Fprintf(&b, "; %s: %s", name, v)
 		}
 	}
-	fmt.Fprintf(&b, ". Medians, with the range in brackets, of the runs before which other work used no more than %.0f %% of the computer.\n", 100*busy)
+	fmt.Fprintf(&b, ". Medians, with the range in brackets, of the runs before and during which other work used no more than %.0f %% of the computer.\n", 100*busy)
 	disturbed(&b, f)
 	targets(&b, f)
 	for _, n := range sizes(f, suite.Config) {
@@ -44,6 +44,23 @@ func Markdown(f *record.File) string {
 	plan(&b, f)
 	web(&b, f)
 	return b.String()
+}
+
+// Marks of the place in a document that holds the tables.
+const (
+	begin = "<!-- results: written by the benchmark -->\n"
+	end   = "<!-- end of results -->\n"
+)
+
+// Insert puts the tables of a report into the place that a document has for them.
+func Insert(doc, report string) (string, error) {
+	head, rest, ok := strings.Cut(doc, begin)
+	_, tail, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		return "", fmt.Errorf("the document has no place for results: no lines %q and %q", begin, end)
+	}
+	_, tables, _ := strings.Cut(report, "\n\n") // without the title
+	return head + begin + "\n" + strings.ReplaceAll(tables, "\n## ", "\n### ") + "\n" + end + tail, nil
 }
 
 // disturbed says how many measurements others disturbed.
@@ -56,7 +73,7 @@ func disturbed(b *strings.Builder, f *record.File) {
 		worst = max(worst, s.Others)
 	}
 	if n > 0 {
-		fmt.Fprintf(b, "\n**Disturbed:** before %d of %d measurements other work used more than that, at most %.0f %%. Where fewer than %d runs "+
+		fmt.Fprintf(b, "\n**Disturbed:** in %d of %d measurements other work used more than that, at most %.0f %%. Where fewer than %d runs "+
 			"of a measurement are left without these, all of its runs count, and the figure is marked with *.\n", n, len(f.Samples), 100*worst, enough)
 	}
 }

@@ -27,7 +27,7 @@ func TestReport(t *testing.T) {
 		"a cell is the median with its range": "| updraft | – | 0.50 (0.40–0.90) |",
 		"rivals are told as multiples":        "0.60, 1.20×",
 		"a disturbed measurement is marked":   "4.00*, 8.00×",
-		"disturbance is said at the top":      "before 2 of 9 measurements",
+		"disturbance is said at the top":      "in 2 of 9 measurements",
 		"a target that is met is told":        "no slower than the floor | 1.20× | yes |",
 		"a target that is missed is told":     "10× faster than CFEngine | 8.00× | **no** |",
 		"the computer is described":           "a processor, 2 cores, 8 GiB",
@@ -38,5 +38,19 @@ func TestReport(t *testing.T) {
 	}
 	if strings.Contains(got, "Ansible |") || strings.Contains(got, "## Lab") {
 		t.Errorf("what was not measured is told:\n%s", got)
+	}
+}
+
+func TestInsertPutsTablesIntoTheirPlace(t *testing.T) {
+	doc := "before\n" + begin + "old\n" + end + "after\n"
+	got, err := Insert(doc, "# Title\n\ntext\n\n## Table\n")
+	if want := "before\n" + begin + "\ntext\n\n### Table\n\n" + end + "after\n"; err != nil || got != want {
+		t.Errorf("got %v\n%s", err, got)
+	}
+	if again, err := Insert(got, "# Title\n\ntext\n\n## Table\n"); err != nil || again != got {
+		t.Errorf("a second time it is %v\n%s", err, again)
+	}
+	if _, err := Insert("nothing\n", "x"); err == nil {
+		t.Error("a document without a place is taken")
 	}
 }

@@ -177,7 +177,7 @@ func (s *Suite) newFleet(ctx context.Context, tools []*tool) (*fleet, error) {
 	}
 	slices.Sort(packages)
 	packages = slices.Compact(packages)
-	spec := work.Cloud{Name: "bench", CIDR: configCIDR, Hosts: s.Hosts, Control: true, Packages: strings.Join(packages, " ")}
+	spec := work.Cloud{Name: clouds[Config], CIDR: configCIDR, Hosts: s.Hosts, Control: true, Packages: strings.Join(packages, " ")}
 	c, err := cloud.New(s.Bin, filepath.Join(s.Dir, "config"), spec.Name, spec.File())
 	if err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ func (s *Suite) MeasureLab(ctx context.Context) error {
 }
 
 func (s *Suite) newLab(hosts int) (*cloud.Cloud, error) {
-	spec := work.Cloud{Name: "benchlab", CIDR: labCIDR, Hosts: hosts}
+	spec := work.Cloud{Name: clouds[Lab], CIDR: labCIDR, Hosts: hosts}
 	return cloud.New(s.Bin, filepath.Join(s.Dir, "lab"), spec.Name, spec.File())
 }
 

@@ -72,11 +72,11 @@ func (s *Suite) webCloud() (*cloud.Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := strings.NewReplacer("cloud: web\n", "cloud: benchweb\n", "10.88.0.", "10.89.78.", "10.88.1.", "10.89.79.").Replace(string(data))
-	if !strings.Contains(file, "cloud: benchweb\n") || strings.Contains(file, "10.88.") {
+	file := strings.NewReplacer("cloud: web\n", "cloud: "+clouds[Noop]+"\n", "10.88.0.", "10.89.78.", "10.88.1.", "10.89.79.").Replace(string(data))
+	if !strings.Contains(file, "cloud: "+clouds[Noop]+"\n") || strings.Contains(file, "10.88.") {
 		return nil, errors.New("examples/web.yaml has another name or other networks than the benchmark knows")
 	}
-	return cloud.New(s.Bin, filepath.Join(s.Dir, "web"), "benchweb", file)
+	return cloud.New(s.Bin, filepath.Join(s.Dir, "web"), clouds[Noop], file)
 }
 
 // agentSizes watches the host agents during one more run.

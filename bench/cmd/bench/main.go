@@ -42,7 +42,7 @@ func main() {
 type flags struct {
 	suite.Options
 	parts, tools, sizes string
-	out                 string
+	out, doc            string
 	resume, render      bool
 }
 
@@ -52,6 +52,7 @@ func parse(args []string, errs io.Writer) (*flags, error) {
 	fs.SetOutput(errs)
 	fs.StringVar(&f.Bin, "bin", "bin/updraft", "updraft's `program`")
 	fs.StringVar(&f.out, "out", "bench/results", "`directory` of latest.json and latest.md")
+	fs.StringVar(&f.doc, "doc", "", "document with a place for the results, such as docs/benchmarks.md")
 	fs.StringVar(&f.parts, "parts", "plan,lab,noop,config", "what to measure")
 	fs.StringVar(&f.tools, "tools", "updraft,floor,cfengine,ansible", "who configures hosts; there is also puppet")
 	fs.IntVar(&f.Hosts, "hosts", 20, "hosts to configure")
@@ -164,10 +165,25 @@ func (f *flags) measure(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// write renders the results.
+// write renders the results, and into the document that has a place for them.
 func (f *flags) write() error {
 	if len(f.File.Samples) == 0 {
 		return nil
 	}
-	return os.WriteFile(filepath.Join(f.out, "latest.md"), []byte(report.Markdown(f.File)), 0o644)
+	text := report.Markdown(f.File)
+	if err := os.WriteFile(filepath.Join(f.out, "latest.md"), []byte(text), 0o644); err != nil {
+		return err
+	}
+	if f.doc == "" {
+		return nil
+	}
+	doc, err := os.ReadFile(f.doc)
+	if err != nil {
+		return err
+	}
+	whole, err := report.Insert(string(doc), text)
+	if err != nil {
+		return fmt.Errorf("cannot write the results into %s: %w", f.doc, err)
+	}
+	return os.WriteFile(f.doc, []byte(whole), 0o644)
 }
