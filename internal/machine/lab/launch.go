@@ -28,7 +28,9 @@ import (
 // way, in a leaf, the controllers that the group has go on to the machine. When
 // it is under way it says so on descriptor 3, if there is one; its reader may be
 // dead by then. The lock is on the mount point: of two keepers, such as that of
-// an updraft that was killed and that of the next one, the second gives up.
+// an updraft that was killed and that of the next one, the second gives up. A
+// volatile overlay that was not unmounted in order refuses to be mounted: the
+// mark of that is removed under the lock, where no other keeper can set it again.
 const keeperScript = `
 root=$1; options=$2; shift 2
 trap '' PIPE
@@ -51,6 +53,7 @@ while [ "$1" != -- ]; do
 	shift
 done
 shift
+rm -rf "${root%/*}/work/work/incompat"
 mount -t overlay overlay -o "$options" "$root"
 { echo ok >&3; } 2>/dev/null || :
 exec 3>&-
@@ -99,11 +102,6 @@ func (p *Provider) overlayOptions(m machine.Machine) string {
 
 // launch starts the machine's processes and returns when its init is there.
 func (p *Provider) launch(ctx context.Context, m machine.Machine) error {
-	dir := p.hostDir(m.Cloud, m.Name)
-	// A volatile overlay that was not unmounted in order refuses to be mounted.
-	if err := os.RemoveAll(filepath.Join(dir, "work", "work", "incompat")); err != nil {
-		return err
-	}
 	// New groups for each boot: seen on Linux 6.18, what is forked into a
 	// fresh group below one that was emptied through cgroup.kill is killed too.
 	if err := p.cg.remove(ctx, m.Cloud, m.Name); err != nil {
