@@ -20,7 +20,7 @@ var layers = []struct {
 	{"leaves: standard library only, so that anything may use them",
 		[]string{"addr", "diag", "drift", "graph", "retry", "stats", "netns", "timeline", "proc", "sshkey"}},
 	{"each reads one thing (a file, a wire, a store) and knows none of the others",
-		[]string{"spec", "transport", "engine", "pkgcache", "docgen"}},
+		[]string{"spec", "transport", "engine", "pkgcache", "docgen", "secret", "image"}},
 	{"what runs on a host, and who makes machines: contracts and their implementations",
 		[]string{"resource", "machine"}},
 	{"the agent executes resources on a host",
@@ -28,7 +28,7 @@ var layers = []struct {
 	{"executors of the graph's scopes, checks, hand-off",
 		[]string{"fleet", "provision", "verify", "handoff"}},
 	{"what is deployed",
-		[]string{"configset"}},
+		[]string{"configset", "openstack"}},
 	{"the one list of what is deployed",
 		[]string{"catalogue"}},
 	{"from a cloud to a graph, purely",
@@ -48,6 +48,9 @@ var walls = []struct {
 	{"github.com/spf13/cobra", []string{"cli"}, "commands are a way in, not a way of working"},
 	{"golang.org/x/crypto/ssh", []string{"transport/ssh"}, "who can speak SSH can hold keys: one place to audit"},
 	{"github.com/vishvananda/netlink", []string{"machine/lab"}, "only the lab makes networks on this computer"},
+	{"filippo.io/age", []string{"secret"}, "one place where secrets are at rest"},
+	{"github.com/google/go-containerregistry", []string{"image"}, "one place that knows what an image is made of"},
+	{"github.com/gophercloud/gophercloud", []string{"openstack"}, "one place that speaks to OpenStack's API"},
 	{"go.yaml.in/yaml/v4", []string{"spec"}, "everything else sees typed values with positions"},
 }
 
