@@ -31,7 +31,9 @@ type Cloud struct {
 	// empty means that the deploy host's own is used where it fits.
 	Mirrors map[string]string
 	Checks  []Check
-	Domain  string // DNS domain of the hosts, "CLOUD.internal" by default
+	// OpenStack is nil when the file asks for none.
+	OpenStack *OpenStack
+	Domain    string // DNS domain of the hosts, "CLOUD.internal" by default
 }
 
 // Provider is where machines come from.

@@ -56,6 +56,7 @@ func expand(root *node, f *faults) *Cloud {
 	e.addresses()
 	e.checks()
 	e.references()
+	e.openstack()
 	return e.cloud
 }
 

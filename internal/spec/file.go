@@ -14,13 +14,14 @@ const (
 	PartsConfigsets = "configsets"
 	PartsResources  = "resources"
 	PartsChecks     = "checks"
+	PartsOpenStack  = "openstack"
 )
 
 // Providers are the names of the providers.
 var providerNames = []string{"lab", "static"}
 
 // checkKinds are the kinds of checks.
-var checkKinds = []string{"icmp", "tcp", "banner", "http", "dns", "spread"}
+var checkKinds = []string{"icmp", "tcp", "banner", "http", "dns", "spread", "openstack", "vm"}
 
 type file struct {
 	At      Where    `json:"-"`
@@ -42,7 +43,9 @@ type file struct {
 	Hosts      Map[hostFile]  `json:"hosts" keys:"label" doc:"What is different on single hosts. Maps are merged over the group's, resources are added, anything else is replaced."`
 	Configsets Map[Raw]       `json:"configsets" parts:"configsets" doc:"Configsets that all hosts get, before those of their group, with parameters."`
 	VIPs       Map[vipFile]   `json:"vips" keys:"label" doc:"Virtual addresses by name, each held by one host of a group at a time."`
-	Verify     []checkFile    `json:"verify" doc:"Checks that updraft verify makes, besides those of configsets."`
+	OpenStack  *openstackFile `json:"openstack" doc:"An OpenStack on the hosts."`
+
+	Verify []checkFile `json:"verify" doc:"Checks that updraft verify makes, besides those of configsets."`
 }
 
 type networkFile struct {

@@ -1,0 +1,136 @@
+package spec
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/updraft-cloud/updraft/internal/diag"
+)
+
+// OpenStack is what the section openstack asks for.
+type OpenStack struct {
+	Release, Region string
+	VIP             VIP
+	// Controllers and Computes are in the order of the file; no host is both.
+	Controllers, Computes []*Host
+	Tunnel                string   // network
+	External              []string // networks
+	Images                string   // shared or registry
+	Workers               int
+	VirtType              string // auto, kvm or qemu
+	Overrides             Raw    // service → section → key → value
+	Resources             []Inline
+	Pos                   diag.Pos
+}
+
+// The ways by which hosts get container images.
+const (
+	ImagesShared   = "shared"
+	ImagesRegistry = "registry"
+)
+
+// openstack resolves the section's names. It comes last: it refers to
+// everything else.
+func (e *expander) openstack() {
+	f := e.file.OpenStack
+	if f == nil {
+		return
+	}
+	o := &OpenStack{
+		Release: f.Release, Region: f.Region, Workers: f.Workers, VirtType: f.VirtType, Overrides: f.Overrides,
+		Images: f.Images, Pos: e.pos("openstack"),
+	}
+	if o.Images == "" {
+		o.Images = ImagesRegistry
+		if e.cloud.Provider.Name == "lab" {
+			o.Images = ImagesShared
+		}
+	}
+	if o.Images == ImagesShared && e.cloud.Provider.Name != "lab" {
+		e.faults.errorf(e.pos("openstack.images"), "openstack.images", "write registry", "only lab hosts can share a store of images with this computer")
+	}
+	o.Controllers = e.openstackHosts(f.Controllers, "controllers")
+	o.Computes = e.openstackHosts(f.Computes, "computes")
+	for _, h := range o.Controllers {
+		if slices.Contains(o.Computes, h) {
+			e.faults.errorf(e.pos("openstack.computes"), "openstack.computes", "give it one of the roles", "%s is both a controller and a compute", h.Name)
+		}
+	}
+	e.openstackVIP(o, f)
+	e.openstackNetworks(o, f)
+	for i, r := range f.Resources {
+		path := fmt.Sprintf("openstack.resources.%d", i)
+		if r.Resource.Name != "" {
+			o.Resources = append(o.Resources, Inline{Kind: r.Resource.Name, Body: r.Resource.Body, Path: path, Pos: e.pos(path)})
+		}
+	}
+	e.cloud.OpenStack = o
+}
+
+// openstackHosts returns the hosts of a role, of which there must be one.
+func (e *expander) openstackHosts(name, field string) []*Host {
+	path := "openstack." + field
+	e.selection(name, path)
+	return e.cloud.Select(name)
+}
+
+// openstackVIP checks that the controllers can hold the address.
+func (e *expander) openstackVIP(o *OpenStack, f *openstackFile) {
+	if f.VIP == "" {
+		return // reported
+	}
+	v := e.cloud.VIP(f.VIP)
+	if v == nil {
+		e.faults.errorf(e.pos("openstack.vip"), "openstack.vip", DidYouMean(f.VIP, e.file.VIPs.Keys()), "there is no virtual address %q", shorten(f.VIP))
+		return
+	}
+	o.VIP = *v
+	for _, h := range o.Controllers {
+		if !h.AddressOn(v.Network).IsValid() {
+			e.faults.errorf(e.pos("openstack.vip"), "openstack.vip", "give it a NIC there", "controller %s has no NIC in network %s, where the virtual address is", h.Name, v.Network)
+		}
+	}
+	for _, h := range o.Computes {
+		if !h.AddressOn(v.Network).IsValid() {
+			e.faults.errorf(e.pos("openstack.vip"), "openstack.vip", "give it a NIC there", "compute %s has no NIC in network %s, where the APIs are", h.Name, v.Network)
+		}
+	}
+}
+
+// openstackNetworks checks that hosts are on the networks that servers use.
+func (e *expander) openstackNetworks(o *OpenStack, f *openstackFile) {
+	second := ""
+	if len(e.cloud.Networks) > 1 {
+		second = e.cloud.Networks[1].Name
+	}
+	o.Tunnel = cmp.Or(f.Tunnel, second)
+	path := "openstack.tunnel"
+	switch {
+	case o.Tunnel == "" || o.Tunnel == o.VIP.Network:
+		e.faults.errorf(e.pos(path), path, "add one to networks, and a NIC there to the hosts", "the tenants' networks need a network apart from that of the APIs")
+	default:
+		e.openstackNetwork(o.Tunnel, path, o.Computes)
+	}
+	for i, name := range f.External {
+		path := fmt.Sprintf("openstack.external.%d", i)
+		if name == o.Tunnel || name == o.VIP.Network {
+			e.faults.errorf(e.pos(path), path, "take another one", "network %s cannot be external as well: its NICs are used for other things", name)
+			continue
+		}
+		e.openstackNetwork(name, path, o.Computes)
+		o.External = append(o.External, name)
+	}
+}
+
+func (e *expander) openstackNetwork(name, path string, hosts []*Host) {
+	if e.cloud.Network(name) == nil {
+		e.faults.errorf(e.pos(path), path, DidYouMean(name, e.file.Networks.Keys()), "there is no network %q", shorten(name))
+		return
+	}
+	for _, h := range hosts {
+		if !h.AddressOn(name).IsValid() {
+			e.faults.errorf(e.pos(path), path, "give it a NIC there", "%s has no NIC in network %s", h.Name, name)
+		}
+	}
+}

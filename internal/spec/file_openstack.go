@@ -1,0 +1,24 @@
+package spec
+
+// openstackFile is the section openstack of the cloud file.
+type openstackFile struct {
+	At          Where    `json:"-"`
+	Release     string   `json:"release" default:"epoxy" enum:"epoxy,zed" doc:"The release: epoxy (2025.1, from Debian trixie) or zed (2022.2, from Debian bookworm)."`
+	VIP         string   `json:"vip" required:"true" format:"label" doc:"The virtual address that the APIs answer on. It belongs to the group of the controllers."`
+	Controllers string   `json:"controllers" default:"controller" format:"label" doc:"The hosts of the control plane: a group, a role or a host."`
+	Computes    string   `json:"computes" default:"compute" format:"label" doc:"The hosts that servers run on: a group, a role or a host."`
+	Tunnel      string   `json:"tunnel" format:"label" doc:"The network that carries the tenants' networks (Geneve), apart from that of the virtual address. Left out, the second network of the cloud file."`
+	External    []string `json:"external" format:"label" doc:"Networks that routers and floating IPs reach. Each becomes a physical network of Neutron under the same name."`
+	Region      string   `json:"region" default:"RegionOne" format:"line" doc:"The name of the region."`
+	Images      string   `json:"images" enum:"shared,registry" doc:"How hosts get container images: shared (a store on this computer that lab hosts read; the lab's default) or registry (one that the first controller runs; the default elsewhere)."`
+	Workers     int      `json:"workers" default:"1" min:"1" max:"64" doc:"Processes per API service and host."`
+	VirtType    string   `json:"virt_type" default:"auto" enum:"auto,kvm,qemu" doc:"What runs servers: kvm, qemu (emulation, slow), or auto: kvm where the host has it."`
+	Overrides   Raw      `json:"overrides" doc:"Settings of services over updraft's own, by service, section and key: {nova: {DEFAULT: {cpu_allocation_ratio: 4}}}."`
+
+	Resources []openstackResourceFile `json:"resources" doc:"What is to be in the cloud: projects, users, flavors, images, networks and the like."`
+}
+
+type openstackResourceFile struct {
+	At       Where `json:"-"`
+	Resource Part  `json:"-" parts:"openstack" doc:"The kind of resource, with its desired state."`
+}
