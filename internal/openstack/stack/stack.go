@@ -1,0 +1,177 @@
+// Package stack is the contract of OpenStack's services: what a service may look
+// at and what it asks for.
+//
+// One directory per service lies beside this one. A service says all about
+// itself: its configuration, databases, users, one-time jobs, containers, API
+// endpoints and what it needs of others. Building is pure: the same deployment
+// gives the same items, and nothing is read from or written to the world.
+package stack
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/updraft-cloud/updraft/internal/configset"
+	"github.com/updraft-cloud/updraft/internal/diag"
+	"github.com/updraft-cloud/updraft/internal/spec"
+)
+
+// Service is a part of the cloud, such as Keystone.
+type Service struct {
+	// Name is the directory on hosts (/etc/updraft/NAME), the key under
+	// openstack.overrides, and part of secrets' names.
+	Name string
+	// Doc is the text of the reference.
+	Doc string
+	// Build returns what the service asks for, on all hosts.
+	Build func(d *Deployment) []Item
+	// Databases are those that it keeps its data in.
+	Databases []Database
+	// Endpoints are its entries in the catalogue, proxied by HAProxy.
+	Endpoints []Endpoint
+}
+
+// Item is a resource on a host, in the terms of a configset.
+type Item struct {
+	Host string
+	configset.Item
+}
+
+// Database is one of MariaDB's, with the user of the same service.
+type Database struct {
+	Name, User string
+}
+
+// Endpoint is an HTTP service behind the virtual address.
+type Endpoint struct {
+	// Service and Type are the entry in Keystone's catalogue; no entry is made
+	// when Type is empty (Horizon, the console proxy).
+	Service, Type string
+	Port          int
+	Path          string // after the port, such as /v2.1
+	// Check is what HAProxy asks for to see whether a controller answers, and
+	// Status what it expects (HAProxy's notation, such as 200-399).
+	Check, Status string
+	// Timeout bounds how long HAProxy lets a request take, in seconds; 0 means
+	// the default of 60.
+	Timeout int
+	// TCP passes bytes through in place of HTTP requests (websockets work in
+	// both).
+	Sticky bool
+}
+
+// Secrets are the cloud's own. Each is made on first use and is the same from
+// then on.
+type Secrets interface {
+	// Password returns a secret of letters and digits only, which is the same
+	// in a URL, an INI file and SQL.
+	Password(name string) string
+	// FernetKeys returns the key repository of that name: file name → key.
+	FernetKeys(name string) map[string]string
+	// Certificate returns a certificate of the cloud's authority and its key,
+	// in PEM.
+	Certificate(name string, names ...string) (cert, key string)
+	// Authority returns the authority's certificate in PEM.
+	Authority() string
+}
+
+// Release is what differs between releases.
+type Release interface {
+	// Image returns the reference of the container image of that name.
+	Image(name string) string
+	// Head returns the newest schema revisions of a database.
+	Head(database string) []string
+	// Path returns where the release has a file, by a name of our own such as
+	// "keystone-wsgi".
+	Path(name string) string
+	// UID returns the number of a user in all images; groups have the same.
+	UID(user string) int
+}
+
+// Deployment is everything that a service may look at.
+type Deployment struct {
+	Cloud   *spec.Cloud
+	Spec    *spec.OpenStack
+	Release Release
+	Secrets Secrets
+	Diags   *diag.List
+	// Services are all of them, for those that serve the others.
+	Services []Service
+}
+
+// VIP is the address that the APIs answer on.
+func (d *Deployment) VIP() netip.Addr { return d.Spec.VIP.Address }
+
+// Address returns a host's address among the APIs.
+func (d *Deployment) Address(h *spec.Host) string { return h.AddressOn(d.Spec.VIP.Network).String() }
+
+// TunnelAddress returns a host's address for tenants' traffic.
+func (d *Deployment) TunnelAddress(h *spec.Host) string { return h.AddressOn(d.Spec.Tunnel).String() }
+
+// First is the controller on which one-time jobs run. Which one it is matters to
+// nobody: whether a job is done is read from the world.
+func (d *Deployment) First() *spec.Host { return d.Spec.Controllers[0] }
+
+// Hosts are controllers and computes.
+func (d *Deployment) Hosts() []*spec.Host {
+	return slices.Concat(d.Spec.Controllers, d.Spec.Computes)
+}
+
+// URL returns where an endpoint answers for clients.
+func (d *Deployment) URL(e Endpoint) string {
+	return "https://" + netip.AddrPortFrom(d.VIP(), uint16(e.Port)).String() + e.Path
+}
+
+// AuthURL is Keystone's.
+func (d *Deployment) AuthURL() string {
+	return "https://" + netip.AddrPortFrom(d.VIP(), KeystonePort).String() + "/v3"
+}
+
+// Endpoint returns the URL of the service of that type in the catalogue.
+func (d *Deployment) Endpoint(kind string) string {
+	for _, s := range d.Services {
+		for _, e := range s.Endpoints {
+			if e.Type == kind {
+				return d.URL(e)
+			}
+		}
+	}
+	return ""
+}
+
+// Each returns addr:port of every controller.
+func (d *Deployment) Each(port int) []string {
+	var out []string
+	for _, h := range d.Spec.Controllers {
+		out = append(out, d.Address(h)+":"+strconv.Itoa(port))
+	}
+	return out
+}
+
+// Ports that more than one service knows of.
+const (
+	KeystonePort  = 5000
+	DatabasePort  = 3306
+	RabbitPort    = 5672
+	MemcachePort  = 11211
+	OVNNorthPort  = 6641
+	OVNSouthPort  = 6642
+	MetadataPort  = 8775
+	ConsolePort   = 6080
+	DashboardPort = 443
+)
+
+// Secret names that more than one service knows of.
+const (
+	SecretRabbit   = "rabbitmq"
+	SecretMetadata = "nova-metadata"
+	SecretAdmin    = "keystone-admin"
+	SecretDatabase = "mariadb-root"
+)
+
+// DatabaseSecret and UserSecret are the names of a service's passwords.
+func DatabaseSecret(user string) string { return "database-" + user }
+
+// UserSecret is the name of the password of a service's user in Keystone.
+func UserSecret(service string) string { return "keystone-" + service }
