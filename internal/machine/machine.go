@@ -44,10 +44,22 @@ type Machine struct {
 	Memory int64   `json:"memory,omitempty"`
 	Disk   int64   `json:"disk,omitempty"`
 	Image  string  `json:"image,omitempty"` // name of an [Image] of the provider
+	// Preinstall names packages that the machine is going to want. A provider
+	// that builds its images puts them in; for others they come later.
+	Preinstall []string `json:"preinstall,omitempty"`
+	// Shares are directories of this computer that the machine sees read-only.
+	// Only the lab has them.
+	Shares []Share `json:"shares,omitempty"`
 	// Access is how updraft logs in, and what the provider is to put in place.
 	Access Access `json:"access"`
 	// Settings are the provider's own, already checked against its schema.
 	Settings map[string]string `json:"settings,omitempty"`
+}
+
+// Share is a directory of this computer and where a machine sees it.
+type Share struct {
+	Source string `json:"source"`
+	Target string `json:"target"`
 }
 
 // Access is how updraft logs in to a machine.

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,7 +63,7 @@ func imageOf(settings map[string]string) machine.Image {
 func (p *Provider) Images(t machine.Topology) []machine.Image {
 	var out []machine.Image
 	for _, m := range t.Machines {
-		i := imageOf(m.Settings)
+		i := imageOf(rootSettings(m))
 		if !slices.ContainsFunc(out, func(o machine.Image) bool { return o.ID == i.ID }) {
 			out = append(out, i)
 		}
@@ -71,7 +72,20 @@ func (p *Provider) Images(t machine.Topology) []machine.Image {
 }
 
 // imageID returns the image that the machine is to run on.
-func imageID(m machine.Machine) string { return cmp.Or(m.Image, imageOf(m.Settings).ID) }
+func imageID(m machine.Machine) string { return cmp.Or(m.Image, imageOf(rootSettings(m)).ID) }
+
+// rootSettings are those of the machine's root, with what is to be preinstalled.
+func rootSettings(m machine.Machine) map[string]string {
+	if len(m.Preinstall) == 0 {
+		return m.Settings
+	}
+	s := maps.Clone(m.Settings)
+	if s == nil {
+		s = map[string]string{}
+	}
+	s["packages"] = strings.TrimSpace(s["packages"] + " " + strings.Join(m.Preinstall, " "))
+	return s
+}
 
 func (p *Provider) rootDir(image string) string { return filepath.Join(p.opts.CacheDir, image) }
 

@@ -89,6 +89,9 @@ func (p *Provider) nspawn(m machine.Machine) []string {
 	if exists("/dev/net/tun") {
 		args = append(args, "--bind=/dev/net/tun")
 	}
+	for _, s := range m.Shares {
+		args = append(args, "--bind-ro="+s.Source+":"+s.Target)
+	}
 	return args
 }
 

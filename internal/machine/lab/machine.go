@@ -61,6 +61,7 @@ func (p *Provider) ObserveMachine(_ context.Context, m machine.Machine) (drift.R
 	running := p.cg.running(m.Cloud, m.Name)
 	b.Want("rebuild", imageID(old), imageID(m))
 	b.Want("running", strconv.FormatBool(running), "true")
+	b.Want("shares", fmt.Sprint(old.Shares), fmt.Sprint(m.Shares))
 	b.Want("cpus", fmt.Sprint(old.CPUs), fmt.Sprint(m.CPUs))
 	b.Want("memory", strconv.FormatInt(old.Memory, 10), strconv.FormatInt(m.Memory, 10))
 	b.Want("access.user", old.Access.User, m.Access.User)
@@ -74,7 +75,7 @@ func (p *Provider) ObserveMachine(_ context.Context, m machine.Machine) (drift.R
 	r := b.Report()
 	r.Shut = slices.ContainsFunc(r.Changes, func(c drift.Change) bool {
 		// It is reached by its first interface.
-		return c.Attr == "running" || c.Attr == "nics" || len(m.NICs) > 0 && strings.HasPrefix(c.Attr+".", "nic."+m.NICs[0].Name+".")
+		return c.Attr == "running" || c.Attr == "nics" || c.Attr == "shares" || len(m.NICs) > 0 && strings.HasPrefix(c.Attr+".", "nic."+m.NICs[0].Name+".")
 	})
 	return r, nil
 }
@@ -107,6 +108,12 @@ func (p *Provider) ensure(ctx context.Context, m machine.Machine, log machine.Lo
 			return err
 		}
 		old = machine.Machine{}
+	}
+	if made && !slices.Equal(old.Shares, m.Shares) && p.up(ctx, m) {
+		log("restarting with other shares") // they are mounted at boot
+		if err := p.stop(ctx, m.Cloud, m.Name); err != nil {
+			return err
+		}
 	}
 	running := p.up(ctx, m)
 	if err := p.furnish(m, running); err != nil {
