@@ -6,13 +6,20 @@ import (
 	"github.com/updraft-cloud/updraft/internal/drift"
 )
 
-// Mux is an [Executor] that hands the deployer's own nodes to one executor and
-// those on hosts to another.
-type Mux struct{ Deployer, Hosts Executor }
+// Mux is an [Executor] that hands the deployer's own nodes to one executor,
+// those on hosts to another, and those of further scopes to theirs.
+type Mux struct {
+	Deployer, Hosts Executor
+	// Scopes are the executors of scopes that are no hosts, by name.
+	Scopes map[string]Executor
+}
 
 func (m Mux) pick(scope string) Executor {
 	if scope == "" {
 		return m.Deployer
+	}
+	if x, ok := m.Scopes[scope]; ok {
+		return x
 	}
 	return m.Hosts
 }

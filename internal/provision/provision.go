@@ -1,5 +1,6 @@
 // Package provision executes the deployer's own part of the graph: images,
-// networks, machines and the package cache, through a [machine.Provider].
+// networks, machines and the package cache, through a [machine.Provider], and
+// waits for the cloud's API.
 //
 // It only translates between the engine's contract and the provider's; the
 // promises of both hold.
@@ -27,6 +28,10 @@ const (
 	KindNetwork = "network"
 	KindMachine = "machine"
 	KindCache   = "cache"
+	// KindContainerImage is a container image, KindAPI the place where the
+	// cloud's own API answers. Both are a [Service].
+	KindContainerImage = "container-image"
+	KindAPI            = "api"
 )
 
 // Image, Network and Machine are the bodies of nodes.
@@ -169,8 +174,10 @@ func withKey(m machine.Machine) machine.Machine {
 // Remove implements [engine.Executor].
 func (x *Executor) Remove(ctx context.Context, r engine.Record, _ func(string)) error {
 	switch r.Kind {
-	case KindImage:
-		return nil // a shared cache, pruned by `updraft lab prune`
+	case KindImage, KindContainerImage:
+		return nil // a shared cache, pruned by `updraft lab prune` and `updraft image prune`
+	case KindAPI:
+		return nil // it goes with what answers there
 	case KindNetwork:
 		return x.Provider.RemoveNetwork(ctx, x.Cloud, r.Key)
 	case KindMachine:
