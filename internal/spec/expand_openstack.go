@@ -50,6 +50,9 @@ func (e *expander) openstack() {
 	if o.Images == ImagesShared && e.cloud.Provider.Name != "lab" {
 		e.faults.errorf(e.pos("openstack.images"), "openstack.images", "write registry", "only lab hosts can share a store of images with this computer")
 	}
+	if h := e.hosts["openstack"]; h != nil {
+		e.faults.errorf(h.Pos, "hosts.openstack", "choose another name", "%q is the name of the cloud's API in plans", h.Name)
+	}
 	o.Controllers = e.openstackHosts(f.Controllers, "controllers")
 	o.Computes = e.openstackHosts(f.Computes, "computes")
 	for _, h := range o.Controllers {

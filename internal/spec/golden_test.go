@@ -104,12 +104,27 @@ func renderCloud(b *strings.Builder, c *Cloud) {
 	for _, h := range c.Hosts {
 		renderHost(b, h)
 	}
+	renderOpenStack(b, c.OpenStack)
 	for _, v := range c.VIPs {
 		fmt.Fprintf(b, "vip %s %s on %s by %s\n", v.Name, v.Address, v.Network, v.Group)
 	}
 	for _, k := range c.Checks {
 		fmt.Fprintf(b, "check %q %s from %s within %s %s\n", k.Name, k.Kind, k.From, k.Timeout, k.Body.JSON)
 	}
+}
+
+func renderOpenStack(b *strings.Builder, o *OpenStack) {
+	if o == nil {
+		return
+	}
+	name := func(hosts []*Host) (out []string) {
+		for _, h := range hosts {
+			out = append(out, h.Name)
+		}
+		return out
+	}
+	fmt.Fprintf(b, "openstack %s %s at %s, controllers %v computes %v tunnel %s external %v images %s workers %d %s overrides %s\n", o.Release, o.Region,
+		o.VIP.Address, name(o.Controllers), name(o.Computes), o.Tunnel, o.External, o.Images, o.Workers, o.VirtType, o.Overrides.JSON)
 }
 
 func renderHost(b *strings.Builder, h *Host) {
