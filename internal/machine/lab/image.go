@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/updraft-cloud/updraft/internal/aptconf"
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/machine"
 	"github.com/updraft-cloud/updraft/internal/retry"
@@ -164,7 +165,7 @@ func (p *Provider) build(ctx context.Context, i machine.Image, tmp string, log m
 		return err
 	}
 	root := filepath.Join(tmp, "root")
-	log("building root file system %s from %s (once, some 20 to 60 s)", i.ID, m.uri)
+	log("building root file system %s from %s (once, some 20 to 60 s)", i.ID, m.URI)
 	cmd := exec.CommandContext(ctx, "mmdebstrap", bootstrapArgs(ctx, s, m, root)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) } // it cleans up its mounts
@@ -176,8 +177,16 @@ func (p *Provider) build(ctx context.Context, i machine.Image, tmp string, log m
 	return customise(root)
 }
 
+// hostMirror returns the mirror that the settings name, or this computer's own.
+func hostMirror(s Settings) (aptconf.Mirror, error) {
+	if s.Mirror != "" {
+		return aptconf.Mirror{URI: s.Mirror, Keyring: aptconf.Keyring()}, nil
+	}
+	return aptconf.HostMirror(s.suite())
+}
+
 // bootstrapArgs are the arguments of mmdebstrap(1).
-func bootstrapArgs(ctx context.Context, s Settings, m mirror, root string) []string {
+func bootstrapArgs(ctx context.Context, s Settings, m aptconf.Mirror, root string) []string {
 	packages := append(slices.Clone(basePackages), strings.Fields(s.Packages)...)
 	args := []string{
 		"--mode=root", "--variant=minbase", "--format=directory",
@@ -191,13 +200,13 @@ func bootstrapArgs(ctx context.Context, s Settings, m mirror, root string) []str
 		args = append(args, "--dpkgopt=path-exclude=/usr/share/"+dir+"/*")
 	}
 	args = append(args, "--dpkgopt=path-include=/usr/share/doc/*/copyright")
-	for _, line := range aptProxies(ctx) {
+	for _, line := range aptconf.Proxies(ctx) {
 		args = append(args, "--aptopt="+line)
 	}
-	if m.keyring != "" {
-		args = append(args, "--keyring="+m.keyring)
+	if m.Keyring != "" {
+		args = append(args, "--keyring="+m.Keyring)
 	}
-	return append(args, s.suite(), root, m.uri)
+	return append(args, s.suite(), root, m.URI)
 }
 
 // tail returns the last n lines.

@@ -62,66 +62,6 @@ func TestInterfaceNamesAreShortAndDistinct(t *testing.T) {
 	}
 }
 
-func TestMirrorComesFromAptsOwnConfiguration(t *testing.T) {
-	const key = "/usr/share/keyrings/debian-archive-keyring.gpg"
-	for _, tc := range []struct {
-		rule  string
-		files map[string]string
-		want  mirror
-		fails bool
-	}{
-		{
-			"deb822: the first enabled source of the distribution, with its keyring",
-			map[string]string{"sources.list.d/debian.sources": `Types: deb
-URIs: http://off.example/debian
-Suites: bookworm
-Components: main
-Enabled: no
-
-# a comment
-Types: deb deb-src
-URIs: http://deb.example/debian/
-Suites: bookworm
-  bookworm-updates
-Components: main contrib
-Signed-By: ` + key + `
-
-Types: deb
-URIs: https://deb.example/security
-Suites: bookworm-security
-Components: main
-`, "sources.list.d/other.list": "deb https://other.example/apt stable main\n"},
-			mirror{uri: "http://deb.example/debian", security: "https://deb.example/security", keyring: key}, false,
-		},
-		{
-			"one-line style, with options and comments",
-			map[string]string{"sources.list": "# deb http://no.example/debian bookworm main\ndeb-src http://src.example/debian bookworm main\n" +
-				"deb cdrom:[Debian]/ bookworm main\ndeb [arch=amd64 signed-by=" + key + "] http://one.example/debian bookworm main # why\n"},
-			mirror{uri: "http://one.example/debian", keyring: key}, false,
-		},
-		{
-			"a source of the wanted suite serves, too",
-			map[string]string{"sources.list": "deb http://t.example/debian trixie main\n"},
-			mirror{uri: "http://t.example/debian"}, false,
-		},
-		{
-			"a repository of something else does not",
-			map[string]string{"sources.list.d/node.list": "deb https://node.example/node nodistro main\n"},
-			mirror{}, true,
-		},
-		{"no configuration at all", nil, mirror{}, true},
-	} {
-		etc := t.TempDir()
-		for name, text := range tc.files {
-			write(t, filepath.Join(etc, name), text)
-		}
-		got, err := findMirror(etc, "trixie", "bookworm")
-		if (err != nil) != tc.fails || !tc.fails && got != tc.want {
-			t.Errorf("%s: %+v, %v", tc.rule, got, err)
-		}
-	}
-}
-
 func TestImageFollowsItsRecipeOnly(t *testing.T) {
 	base := imageOf(nil)
 	for rule, tc := range map[string]struct {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/updraft-cloud/updraft/internal/aptconf"
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/machine"
 	"github.com/updraft-cloud/updraft/internal/netns"
@@ -175,7 +176,7 @@ func (p *Provider) furnish(m machine.Machine, running bool) error {
 	} else {
 		src, err := hostMirror(settingsOf(m.Settings))
 		if err != nil {
-			src = mirror{} // the root exists without; hosts then get their sources from elsewhere
+			src = aptconf.Mirror{} // the root exists without; hosts then get their sources from elsewhere
 		}
 		if err := populate(t, m, src); err != nil {
 			return err

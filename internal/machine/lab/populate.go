@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/updraft-cloud/updraft/internal/aptconf"
 	"github.com/updraft-cloud/updraft/internal/machine"
 )
 
@@ -33,16 +34,16 @@ func (t tree) write(name, content string, mode fs.FileMode) error {
 
 // populate writes what tells the machine from others of its image. Everything
 // that is there already stays.
-func populate(t tree, m machine.Machine, mirror mirror) error {
+func populate(t tree, m machine.Machine, mirror aptconf.Mirror) error {
 	id := make([]byte, 16)
 	if _, err := rand.Read(id); err != nil {
 		return err
 	}
-	sources := fmt.Sprintf("deb %s %s main\n", mirror.uri, settingsOf(m.Settings).suite())
-	if mirror.security != "" {
-		sources += fmt.Sprintf("deb %s %s-security main\n", mirror.security, settingsOf(m.Settings).suite())
+	sources := fmt.Sprintf("deb %s %s main\n", mirror.URI, settingsOf(m.Settings).suite())
+	if mirror.Security != "" {
+		sources += fmt.Sprintf("deb %s %s-security main\n", mirror.Security, settingsOf(m.Settings).suite())
 	}
-	if mirror.uri == "" {
+	if mirror.URI == "" {
 		sources = ""
 	}
 	for _, f := range []struct{ name, content string }{

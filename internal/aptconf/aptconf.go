@@ -1,4 +1,11 @@
-package lab
+// Package aptconf reads apt's own configuration of this computer: where its
+// packages come from and through which proxy.
+//
+// What updraft builds from packages (root file systems, container images) comes
+// from the repositories that this computer trusts already, so that no mirror
+// has to be named anywhere. It only reads; the formats are those of
+// sources.list(5) and apt.conf(5).
+package aptconf
 
 import (
 	"bufio"
@@ -23,36 +30,36 @@ type aptSource struct {
 	signedBy   string // path of a keyring, if the source names one
 }
 
-// mirror is where the packages of a suite come from.
-type mirror struct {
-	uri      string
-	security string // mirror of the security suite; may be empty
-	keyring  string // empty: apt's trusted keys
+// Mirror is where the packages of a suite come from.
+type Mirror struct {
+	URI      string
+	Security string // mirror of the security suite; may be empty
+	Keyring  string // empty: apt's trusted keys
 }
 
-// findMirror takes the mirror of the distribution from the apt configuration
+// FindMirror takes the mirror of the distribution from the apt configuration
 // below etc (/etc/apt): the first source with component main and a suite that
 // is, or belongs to, the wanted suite or the codename of this computer.
-func findMirror(etc, suite, codename string) (mirror, error) {
+func FindMirror(etc, suite, codename string) (Mirror, error) {
 	sources, err := readSources(etc)
 	if err != nil {
-		return mirror{}, err
+		return Mirror{}, err
 	}
-	var m mirror
+	var m Mirror
 	for _, s := range sources {
 		uri := s.web()
 		if uri == "" || !slices.Contains(s.components, "main") {
 			continue
 		}
 		switch {
-		case m.security == "" && s.has(suite+"-security", codename+"-security"):
-			m.security = uri
-		case m.uri == "" && s.has(suite, codename):
-			m.uri, m.keyring = uri, s.signedBy
+		case m.Security == "" && s.has(suite+"-security", codename+"-security"):
+			m.Security = uri
+		case m.URI == "" && s.has(suite, codename):
+			m.URI, m.Keyring = uri, s.signedBy
 		}
 	}
-	if m.uri == "" {
-		return mirror{}, fmt.Errorf("cannot find a mirror for %s in %s: set the lab's mirror setting", suite, etc)
+	if m.URI == "" {
+		return Mirror{}, fmt.Errorf("cannot find a mirror for %s in %s: name a mirror", suite, etc)
 	}
 	return m, nil
 }
@@ -162,8 +169,8 @@ func parseStanzas(text string) []aptSource {
 	return out
 }
 
-// codename returns VERSION_CODENAME of os-release(5).
-func codename() string {
+// Codename returns VERSION_CODENAME of os-release(5), or nothing.
+func Codename() string {
 	b, err := os.ReadFile("/etc/os-release")
 	if err != nil {
 		return ""
@@ -176,17 +183,17 @@ func codename() string {
 	return ""
 }
 
-// hostMirror returns the mirror that the settings name, or this computer's own.
-func hostMirror(s Settings) (mirror, error) {
-	if s.Mirror != "" {
-		return mirror{uri: s.Mirror, keyring: defaultKeyring()}, nil
-	}
-	m, err := findMirror("/etc/apt", s.suite(), codename())
-	m.keyring = cmp.Or(m.keyring, defaultKeyring())
+// HostMirror returns this computer's own mirror, for a suite of its
+// distribution, with the distribution's keyring unless the source names one.
+func HostMirror(suite string) (Mirror, error) {
+	m, err := FindMirror("/etc/apt", suite, Codename())
+	m.Keyring = cmp.Or(m.Keyring, Keyring())
 	return m, err
 }
 
-func defaultKeyring() string {
+// Keyring returns the path of the distribution's keyring, or nothing where it
+// is not installed.
+func Keyring() string {
 	const path = "/usr/share/keyrings/debian-archive-keyring.gpg"
 	if _, err := os.Stat(path); err != nil {
 		return ""
@@ -194,8 +201,23 @@ func defaultKeyring() string {
 	return path
 }
 
-// aptProxies returns this computer's proxy settings as apt.conf(5) lines.
-func aptProxies(ctx context.Context) []string {
+// Repositories returns all package repositories that this computer uses.
+func Repositories() []string {
+	sources, err := readSources("/etc/apt")
+	if err != nil {
+		return nil // not a Debian; the cloud file names its mirrors then
+	}
+	var out []string
+	for _, s := range sources {
+		if uri := s.web(); uri != "" && !slices.Contains(out, uri) {
+			out = append(out, uri)
+		}
+	}
+	return out
+}
+
+// Proxies returns this computer's proxy settings as apt.conf(5) lines.
+func Proxies(ctx context.Context) []string {
 	out, err := exec.CommandContext(ctx, "apt-config", "dump").Output()
 	if err != nil {
 		return nil // no apt: mirror and proxies come from the environment
