@@ -58,6 +58,7 @@ type app struct {
 	file     string
 	set      []string
 	stateDir string
+	identity string // of age, given by the user
 	cloud    string
 	json     bool
 	verbose  bool
@@ -105,6 +106,7 @@ and configured hosts, and the proof by test that all of it works.
 	f.StringVarP(&a.file, "file", "f", "cloud.yaml", "cloud file")
 	f.StringArrayVar(&a.set, "set", nil, "override a variable of the cloud file: `KEY=VALUE` (repeatable)")
 	f.StringVar(&a.stateDir, "state", defaultStateDir(), "directory in which updraft keeps what it knows of clouds")
+	f.StringVar(&a.identity, "identity", "", "age identity `FILE` that the cloud's secrets are encrypted to (default: identity.age in the state, made when needed)")
 	f.BoolVar(&a.json, "json", false, "results and events as JSON on stdout")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "show what the steps themselves say")
 	f.BoolVar(&a.noColor, "no-color", os.Getenv("NO_COLOR") != "", "no colours and no live view")
@@ -113,6 +115,7 @@ and configured hosts, and the proof by test that all of it works.
 		a.planCommand(), a.applyCommand(), a.upCommand(), a.destroyCommand(),
 		a.statusCommand(), a.verifyCommand(), a.handoffCommand(), a.timelineCommand(),
 		a.sshCommand(), a.execCommand(), a.logsCommand(),
+		a.secretsCommand(),
 		a.labCommand(), a.cacheCommand(), a.genCommand(),
 	)
 	return root

@@ -31,8 +31,8 @@ const (
 const (
 	version = 1
 
-	// caName is the name of the cloud's certificate authority.
-	caName = "ca"
+	// CAName is the name under which the cloud's certificate authority is kept.
+	CAName = "ca"
 
 	maxName = 128
 )
@@ -72,7 +72,7 @@ func (e *entry) check() error {
 	case KindSSH:
 		ok = ok && e.Key != "" && e.Public != ""
 	case KindCA:
-		ok = ok && e.Name == caName && pki.Check(e.Public, e.Key) == nil
+		ok = ok && e.Name == CAName && pki.Check(e.Public, e.Key) == nil
 	case KindCertificate:
 		ok = ok && len(e.SANs) > 0 && pki.Check(e.Public, e.Key) == nil
 	default:

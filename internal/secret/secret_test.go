@@ -368,12 +368,16 @@ func TestUpdateOfAnotherProcessIsNotLost(t *testing.T) {
 	if err := b.Save(context.Background()); !errors.Is(err, secret.ErrChanged) {
 		t.Errorf("the first file: got %v", err)
 	}
+	stale := p.open()
 	b = p.open()
 	a.Password("y")
 	b.Password("z")
 	p.save(b)
 	if err := a.Save(context.Background()); !errors.Is(err, secret.ErrChanged) {
 		t.Errorf("a later file: got %v", err)
+	}
+	if err := stale.Save(context.Background()); !errors.Is(err, secret.ErrChanged) {
+		t.Errorf("nothing new, but what is in hand is old: got %v", err)
 	}
 	if got := p.open().List(); len(got) != 2 {
 		t.Errorf("got %v", got)
@@ -487,6 +491,33 @@ func TestGivenIdentityIsUsedAndNeverMade(t *testing.T) {
 	}
 	if _, err := os.Stat(p.opts().Identity.Path); err == nil {
 		t.Error("another identity was made")
+	}
+}
+
+func TestValueIsShownOnRequest(t *testing.T) {
+	s := newPlace(t).open()
+	private, public := s.SSHKey("s")
+	cert, key := s.Certificate("c", "a.internal")
+	ca := s.CA()
+	for _, c := range []struct {
+		name   string
+		secret []string
+		public string
+	}{
+		{"p", []string{s.Password("p")}, ""},
+		{"b", []string{base64.StdEncoding.EncodeToString(s.Bytes("b", 9))}, ""},
+		{"f", s.FernetKeys("f"), ""},
+		{"s", []string{private}, public},
+		{"c", []string{key}, cert},
+		{"ca", []string{ca.Key()}, ca.Bundle()},
+	} {
+		v, err := s.Reveal(c.name)
+		if err != nil || v.Name != c.name || !slices.Equal(v.Secret, c.secret) || v.Public != c.public {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if _, err := s.Reveal("x"); err == nil || !strings.Contains(err.Error(), "no such secret") {
+		t.Errorf("got %v", err)
 	}
 }
 

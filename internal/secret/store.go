@@ -80,12 +80,13 @@ func (s *Store) Dirty() bool {
 func (s *Store) Rotate(name string) error { return s.rotate(name) }
 
 // Save writes what is new, durably. It must be called under the cloud's lock and
-// before any of the secrets goes anywhere. It refuses with [ErrChanged] to
-// overwrite what another process wrote, and after any fault.
+// before any of the secrets goes anywhere. It fails with [ErrChanged] when
+// another process has saved since, also if there is nothing to write: the
+// secrets in hand are then not those of the cloud. It refuses after any fault.
 func (s *Store) Save(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil || !s.dirty {
+	if s.err != nil {
 		return s.err
 	}
 	if err := s.save(ctx); err != nil {
@@ -105,6 +106,9 @@ func (s *Store) save(ctx context.Context) error {
 	}
 	if (data == nil) != (s.read == [sha256.Size]byte{}) || data != nil && sha256.Sum256(data) != s.read {
 		return ErrChanged
+	}
+	if !s.dirty {
+		return nil
 	}
 	sealed, err := s.encrypt()
 	if err != nil {

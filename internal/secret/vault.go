@@ -41,13 +41,7 @@ func (v *vault) List() []Info {
 	defer v.mu.Unlock()
 	out := make([]Info, 0, len(v.entries))
 	for _, e := range v.entries {
-		i := Info{Name: e.Name, Kind: e.Kind, Generation: e.Generation, Created: e.Created, SANs: slices.Clone(e.SANs)}
-		if e.Kind == KindCA || e.Kind == KindCertificate {
-			if left, err := pki.Left(e.Public, e.Created); err == nil {
-				i.Expires = e.Created.Add(left)
-			}
-		}
-		out = append(out, i)
+		out = append(out, e.info())
 	}
 	slices.SortFunc(out, func(a, b Info) int { return cmp.Compare(a.Name, b.Name) })
 	return out
@@ -122,7 +116,7 @@ func (v *vault) CA() pki.Authority {
 // ca returns the authority. It is replaced when a certificate that it issues
 // could not live its whole life.
 func (v *vault) ca() pki.Authority {
-	e := v.get(caName, KindCA, v.newCA)
+	e := v.get(CAName, KindCA, v.newCA)
 	if left, err := pki.Left(e.Public, v.now()); err == nil && left < pki.LeafLife {
 		e = v.renew(e, v.newCA)
 	}
@@ -172,7 +166,7 @@ func (v *vault) get(name string, kind Kind, fill func(*entry) error) *entry {
 		v.fail(name, "it is of kind %s, and kind %s is asked for", e.Kind, kind)
 	case len(name) > maxName || !validName.MatchString(name):
 		v.fail(name, "its name must be words of a–z and 0–9 joined by one of / . _ -")
-	case (name == caName) != (kind == KindCA):
+	case (name == CAName) != (kind == KindCA):
 		v.fail(name, "this name is the certificate authority's")
 	default:
 		return v.renew(&entry{Name: name, Kind: kind}, fill)
@@ -201,13 +195,17 @@ func (v *vault) fail(name, format string, args ...any) {
 	}
 }
 
+func (v *vault) unknown(name string) error {
+	return fmt.Errorf("there is no such secret as %q; known are %q", name, slices.Sorted(maps.Keys(v.entries)))
+}
+
 // rotate puts a new generation in place of a secret's present one.
 func (v *vault) rotate(name string) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	old, ok := v.entries[name]
 	if !ok {
-		return fmt.Errorf("cannot rotate %q: there is no such secret; known are %q", name, slices.Sorted(maps.Keys(v.entries)))
+		return fmt.Errorf("cannot rotate: %w", v.unknown(name))
 	}
 	if v.err != nil {
 		return v.err
