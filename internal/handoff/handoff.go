@@ -1,11 +1,13 @@
 // Package handoff renders what is known of a cloud into the files that other
 // tools read: Ansible inventories, an ssh_config, a fragment for /etc/hosts, DNS
-// zones and facts as JSON.
+// zones and facts as JSON; of an OpenStack also clouds.yaml, an openrc, the
+// authority's certificate and the list of endpoints.
 //
 // It guarantees that the same cloud gives the same bytes, that the files refer
 // to each other by the directory they are written to, and that no name or path
 // can break out of its place in a file: what a format cannot carry is refused.
-// The files hold no secrets, only the paths of keys.
+// The files hold no secrets, only the paths of keys; but for clouds.yaml and
+// openrc, which hold a password and are for their owner alone.
 package handoff
 
 import (
@@ -26,6 +28,8 @@ type Input struct {
 	Hosts    []Host
 	VIPs     []VIP
 	Networks []Network
+	// OpenStack is nil if the cloud is none.
+	OpenStack *OpenStack
 }
 
 // Host is one host.
@@ -104,6 +108,13 @@ func Files(in Input) ([]File, error) {
 	files = append(files, zones(in)...)
 	for i := range files {
 		files[i].Mode = 0o644
+	}
+	if in.OpenStack != nil {
+		more, err := in.openstackFiles()
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, more...)
 	}
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 	return files, nil
