@@ -1,0 +1,176 @@
+package oci
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/updraft-cloud/updraft/internal/aptconf"
+	"github.com/updraft-cloud/updraft/internal/retry"
+)
+
+// excludes are not unpacked from any package: nobody reads manuals in a
+// container. Licences stay.
+var excludes = []string{
+	"/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*",
+}
+
+const licences = "/usr/share/doc/*/copyright"
+
+// Log tells a person what is going on.
+type Log func(format string, args ...any)
+
+// Source says where packages come from.
+type Source struct {
+	// Mirror is asked for packages; this computer's own when empty.
+	Mirror string
+	// Proxy is an HTTP proxy for packages, such as updraft's own cache of them.
+	// When empty, apt's own configuration says.
+	Proxy string
+}
+
+func (s Source) mirror(suite string) (aptconf.Mirror, error) {
+	if s.Mirror != "" {
+		return aptconf.Mirror{URI: s.Mirror, Keyring: aptconf.Keyring()}, nil
+	}
+	return aptconf.HostMirror(suite)
+}
+
+// bootstrap installs the recipe's packages into work/root. lock is inherited by
+// everything that it starts, so that nobody takes a build for dead of which some
+// process still lives.
+func bootstrap(ctx context.Context, r Recipe, s Source, work string, lock *os.File, log Log) error {
+	m, err := s.mirror(r.Suite)
+	if err != nil {
+		return err
+	}
+	if err := writeSeed(work, r); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "mmdebstrap", bootstrapArgs(r, m, aptOptions(ctx, s), filepath.Join(work, "root"))...)
+	cmd.Env = append(os.Environ(), "UPDRAFT_SEED="+work, "TMPDIR="+work, "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "HOME=/root")
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) } // it cleans up its mounts
+	cmd.WaitDelay = 10 * time.Second
+	cmd.ExtraFiles = []*os.File{lock}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGTERM} // when updraft is killed
+	return withOwnThread(func() error { return run(cmd, filepath.Join(work, "log"), &progress{name: r.Name, log: log}) })
+}
+
+// run runs mmdebstrap and follows what it says.
+func run(cmd *exec.Cmd, log string, p *progress) error {
+	out, in, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = in, in
+	err = cmd.Start()
+	in.Close()
+	if err != nil {
+		return fmt.Errorf("mmdebstrap: %w", err)
+	}
+	last, readErr := follow(out, log, p)
+	if err := cmd.Wait(); err != nil {
+		return retry.Mark(fmt.Errorf("mmdebstrap: %w\n%s", err, strings.Join(last, "\n")), retry.Transient)
+	}
+	return readErr
+}
+
+// tailLines is how much of the output is shown of a build that failed.
+const tailLines = 15
+
+// follow reads lines to the end, keeps them in a file, tells p of each and
+// returns the last.
+func follow(r io.Reader, path string, p *progress) ([]string, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	w := bufio.NewWriter(f)
+	var last []string
+	sc := bufio.NewScanner(r)
+	sc.Buffer(nil, 1<<20)
+	for sc.Scan() {
+		fmt.Fprintln(w, sc.Text())
+		p.line(sc.Text())
+		if last = append(last, sc.Text()); len(last) > tailLines {
+			last = last[1:]
+		}
+	}
+	if sc.Err() != nil {
+		_, _ = io.Copy(w, r) // an endless line: the build must not block on it
+	}
+	return last, errors.Join(sc.Err(), w.Flush())
+}
+
+// aptOptions are lines of apt.conf(5).
+func aptOptions(ctx context.Context, s Source) []string {
+	lines := []string{`Acquire::Languages "none"`, `Acquire::Retries "3"`, `APT::Install-Recommends "false"`}
+	if s.Proxy != "" {
+		return append(lines, fmt.Sprintf("Acquire::http::Proxy %q", s.Proxy))
+	}
+	return append(lines, aptconf.Proxies(ctx)...)
+}
+
+// The hooks run in mmdebstrap's shell with the root in $1. They hold no data:
+// that is in files of the directory $UPDRAFT_SEED.
+const (
+	// 101: the action is not allowed (invoke-rc.d policy): nothing starts while building.
+	setupHook = `mkdir -p "$1/usr/sbin" && printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d" && chmod 755 "$1/usr/sbin/policy-rc.d"`
+	// Before the packages that would make users themselves.
+	essentialHook = `for f in passwd group shadow gshadow; do if [ -e "$1/etc/$f" ]; then cat "$UPDRAFT_SEED/seed.$f" >>"$1/etc/$f" || exit 1; fi; done
+cat "$UPDRAFT_SEED/seed.status" >>"$1/var/lib/dpkg/status" && cp "$UPDRAFT_SEED/seed.list" "$1/var/lib/dpkg/info/` + providesPackage + `.list"`
+)
+
+// bootstrapArgs are the arguments of mmdebstrap(1).
+func bootstrapArgs(r Recipe, m aptconf.Mirror, apt []string, root string) []string {
+	args := []string{
+		"--mode=root", "--variant=minbase", "--format=directory", "--verbose",
+		"--include=" + strings.Join(sorted(r.Packages), ","),
+		"--dpkgopt=force-unsafe-io",
+		"--setup-hook=" + setupHook,
+		"--essential-hook=" + essentialHook,
+	}
+	for _, path := range append(append([]string{}, excludes...), r.Excludes...) {
+		args = append(args, "--dpkgopt=path-exclude="+path)
+	}
+	args = append(args, "--dpkgopt=path-include="+licences)
+	for _, line := range apt {
+		args = append(args, "--aptopt="+line)
+	}
+	if m.Keyring != "" {
+		args = append(args, "--keyring="+m.Keyring)
+	}
+	return append(args, r.Suite, root, m.URI)
+}
+
+// providesPackage is a package that dpkg believes is there.
+const providesPackage = "updraft-provides"
+
+// writeSeed writes what the hooks put into the root.
+func writeSeed(work string, r Recipe) error {
+	status := ""
+	if len(r.Provides) > 0 {
+		status = "\nPackage: " + providesPackage + "\nStatus: install ok installed\nPriority: optional\nSection: misc\n" +
+			"Maintainer: updraft\nArchitecture: all\nVersion: 1\nProvides: " + strings.Join(sorted(r.Provides), ", ") +
+			"\nDescription: what the image does without\n"
+	}
+	files := []account{{"status", status}, {"list", "/.\n"}}
+	for _, f := range append(files, accounts()...) {
+		if err := os.WriteFile(filepath.Join(work, "seed."+f.file), []byte(f.lines), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
