@@ -1,0 +1,92 @@
+// Package glance keeps the images that servers are made of.
+//
+// Images are files below /var/lib/updraft/glance of a controller. With more than
+// one controller that directory must be the same everywhere (a mount of a shared
+// file system), or an image can only be had from the controller that took it;
+// Build warns of it.
+package glance
+
+import (
+	"path"
+	"strconv"
+
+	"github.com/updraft-cloud/updraft/internal/openstack/stack"
+	"github.com/updraft-cloud/updraft/internal/resource/container"
+)
+
+const (
+	name = "glance"
+	port = 9292
+	// processes is the least number: one that takes or gives an image does
+	// nothing else meanwhile, not even answer HAProxy's checks.
+	processes = 2
+	// requestTimeout is how long HAProxy lets a transfer pause, in seconds.
+	requestTimeout = 600
+)
+
+// Service returns the service.
+func Service() stack.Service {
+	return stack.Service{
+		Name: name, Doc: "Images (Glance), kept as files.", Build: build, User: name,
+		Databases: []stack.Database{{Name: name, User: name}},
+		Endpoints: []stack.Endpoint{{
+			Service: name, Type: "image", Port: port, Check: "/healthcheck", Status: "200", Timeout: requestTimeout,
+		}},
+		Sections: sections(),
+	}
+}
+
+func build(d *stack.Deployment) []stack.Item {
+	if len(d.Spec.Controllers) > 1 {
+		d.Diags.Warnf(d.Spec.Pos, "openstack.controllers", "mount a shared file system at "+stack.DataDir(name)+" of all controllers",
+			"an image can only be had from the controller that took it")
+	}
+	var out []stack.Item
+	for _, h := range d.Spec.Controllers {
+		b := d.On(h, name)
+		listen := d.Address(h) + ":" + strconv.Itoa(port)
+		conf := b.Oslo("glance-api.conf", config(d, listen), name)
+		data := b.Data(name)
+		schema := stack.OnHost(d.First(), "command:glance schema")
+		if h == d.First() {
+			// The package's own glance-manage.conf names another database.
+			run := []string{"glance-manage", "--config-file", "/etc/glance/glance-api.conf", "db_sync"}
+			job := stack.Job{Image: "openstack", User: name, Run: run, Volumes: conf.Volumes, Needs: conf.Needs()}
+			schema = b.Schema(stack.Schema{Job: job, Database: name, Witness: "images"})
+		}
+		ini := b.UWSGI(stack.UWSGI{
+			Name: name, App: d.Release.Path("glance-wsgi"), Listen: listen, Processes: max(processes, d.Spec.Workers), Streams: true,
+		})
+		b.Container(container.Resource{
+			Name: name, Image: "openstack", User: name, Exec: stack.Serve(ini),
+			Volumes:   conf.Mounted(stack.Mount(ini, ini), container.Volume{Source: data, Target: dataDir}),
+			RestartOn: conf.Watched(ini),
+			Ready:     &container.Ready{HTTP: "http://" + listen + "/healthcheck", Status: []int{200}},
+		}, schema, "directory:"+data)
+		out = append(out, b.Items()...)
+	}
+	return out
+}
+
+// dataDir is where Glance sees its data.
+const dataDir = "/var/lib/glance"
+
+func config(d *stack.Deployment, listen string) *stack.INI {
+	var f stack.INI
+	stack.Logging(&f)
+	f.SetAll("DEFAULT",
+		"enabled_backends", "store:file",
+		// Imports are staged on the controller that took them.
+		"worker_self_reference_url", "http://"+listen,
+	)
+	stack.DatabaseSection(d, &f, "database", name, name)
+	f.Set("glance_store", "default_backend", "store")
+	for _, s := range [][2]string{{"store", "images"}, {"os_glance_staging_store", "staging"}, {"os_glance_tasks_store", "tasks"}} {
+		f.Set(s[0], "filesystem_store_datadir", path.Join(dataDir, s[1]))
+	}
+	stack.Authtoken(d, &f, name)
+	f.Set("paste_deploy", "flavor", "keystone")
+	stack.API(&f)
+	stack.Locks(&f, path.Join(dataDir, "locks"))
+	return &f
+}

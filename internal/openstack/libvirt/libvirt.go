@@ -1,0 +1,151 @@
+// Package libvirt runs servers on computes: libvirtd, and the QEMU processes that
+// it starts.
+//
+// Servers outlive libvirtd. What a container starts dies with its unit, so a hook
+// moves each QEMU into a scope of the host's systemd, below machine.slice, where
+// "systemctl restart libvirtd" does not reach it; the new libvirtd finds it by
+// what is in /run/libvirt and /var/lib/libvirt.
+//
+// QEMU runs as libvirt-qemu, which may use /dev/kvm and owns the disks of its
+// server, and nothing else.
+package libvirt
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"path"
+
+	"github.com/updraft-cloud/updraft/internal/configset"
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/openstack/stack"
+	"github.com/updraft-cloud/updraft/internal/resource/container"
+	"github.com/updraft-cloud/updraft/internal/resource/file"
+)
+
+const (
+	name = "libvirt"
+	// Container is the name of libvirtd's container.
+	Container = "libvirtd"
+	user      = "libvirt-qemu"
+)
+
+// Service returns the service.
+func Service() stack.Service {
+	return stack.Service{Name: name, Doc: "Runs servers on computes (libvirt and QEMU).", Build: build}
+}
+
+func build(d *stack.Deployment) []stack.Item {
+	var out []stack.Item
+	for _, h := range d.Spec.Computes {
+		b := d.On(h, name)
+		b.Dir(stack.ConfigDir(name), "", "0755")
+		data := b.Dir(stack.DataDir(name), "", "0711")
+		definitions := b.Dir(stack.DataDir(name)+"-definitions", "", "0700")
+		servers := b.Dir(ServersDir(), "", "0711")
+		daemon := b.Config("libvirtd.conf", daemonConfig(d.Cloud.Name, h.Name))
+		qemu := b.Config("qemu.conf", qemuConfig)
+		start := b.Config("start.sh", startProgram)
+		hook := hook(b)
+		run := b.Runtime("/run/libvirt", "/run/openvswitch")
+		b.Container(container.Resource{
+			Name: Container, Image: "openstack", Exec: []string{"sh", "-eu", start},
+			Privileged: true, PIDHost: true, Cgroups: "split",
+			Volumes: append(Shared(),
+				container.Volume{Source: definitions, Target: "/etc/libvirt/qemu"},
+				stack.Mount(daemon, "/etc/libvirt/libvirtd.conf"), stack.Mount(qemu, "/etc/libvirt/qemu.conf"),
+				stack.Mount(hook, "/etc/libvirt/hooks/qemu"), stack.Mount(start, start)),
+			RestartOn: []string{daemon, qemu, start, hook},
+			Ready:     &container.Ready{Unix: "/run/libvirt/libvirt-sock"},
+		}, run, "directory:"+data, "directory:"+definitions, "directory:"+servers)
+		out = append(out, b.Items()...)
+	}
+	return out
+}
+
+// ServersDir is where Nova keeps servers' disks on a host.
+func ServersDir() string { return stack.DataDir("nova") }
+
+// Shared are the volumes that libvirtd and nova-compute see alike: disks and
+// sockets of servers, and devices (libvirt makes terminals that Nova reads).
+func Shared() []container.Volume {
+	return []container.Volume{
+		{Source: "/dev", Target: "/dev"},
+		{Source: "/run/libvirt", Target: "/run/libvirt"},
+		{Source: "/run/openvswitch", Target: "/run/openvswitch"},
+		{Source: stack.DataDir(name), Target: path.Join("/var/lib", name)},
+		{Source: ServersDir(), Target: "/var/lib/nova"},
+	}
+}
+
+// daemonConfig lets only root in. The identity of a host is its own: machines that
+// are clones, or containers of one computer, have the same by their firmware, and
+// libvirt refuses to migrate from a host to itself.
+//
+// Source: the comments of libvirtd.conf.
+func daemonConfig(cloud, host string) string {
+	return fmt.Sprintf(`%sunix_sock_rw_perms = "0700"
+unix_sock_ro_perms = "0700"
+unix_sock_admin_perms = "0700"
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+host_uuid = "%s"
+log_outputs = "3:stderr"
+`, stack.Header, uuid(cloud, host))
+}
+
+// uuid is a name-based UUID (RFC 9562, version 8: of a SHA-256).
+func uuid(cloud, host string) string {
+	b := sha256.Sum256([]byte("updraft host " + cloud + "/" + host))
+	b[6] = b[6]&0x0f | 0x80
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
+}
+
+// qemuConfig keeps libvirt from what a container has not got: cgroups, name
+// spaces and security labels of the host. Logs are plain files, as there is no
+// virtlogd.
+//
+// Source: the comments of qemu.conf.
+const qemuConfig = stack.Header + `user = "` + user + `"
+group = "` + user + `"
+dynamic_ownership = 1
+remember_owner = 0
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+stdio_handler = "file"
+max_core = 0
+`
+
+// startProgram gives QEMU's user the group that has /dev/kvm on this host, whose
+// number the image cannot know.
+const startProgram = stack.Header + `if test -c /dev/kvm; then
+	gid=$(stat --format=%g /dev/kvm)
+	sed -i "s/^kvm:.*/kvm:x:$gid:` + user + `/" /etc/group
+fi
+exec libvirtd
+`
+
+// hookProgram is called by libvirt as "qemu DOMAIN OPERATION …". A server that
+// could not be moved runs all the same; it would end with libvirtd.
+//
+// Sources: libvirt's "Hooks for specific system management";
+// org.freedesktop.systemd1(5), StartTransientUnit.
+const hookProgram = `#!/bin/sh
+` + stack.Header + `test "$2" = started || exit 0
+pid=$(cat "/run/libvirt/qemu/$1.pid")
+nsenter --target 1 --mount -- busctl --quiet call org.freedesktop.systemd1 /org/freedesktop/systemd1 \
+	org.freedesktop.systemd1.Manager StartTransientUnit 'ssa(sv)a(sa(sv))' \
+	"updraft-server-$1-$pid.scope" fail \
+	4 Description s "Server $1" PIDs au 1 "$pid" Slice s machine.slice CollectMode s inactive-or-failed \
+	0 </dev/null || echo "updraft: $1 stays in libvirtd's unit" >&2
+exit 0
+`
+
+func hook(b *stack.Builder) string {
+	p := path.Join(stack.ConfigDir(name), "hook")
+	b.Add(configset.Item{
+		Resource: &file.Resource{Path: p, Content: hookProgram, Mode: "0755", Owner: "root", Group: "root"}, Phase: engine.Configure,
+	})
+	return p
+}

@@ -1,0 +1,126 @@
+// Package neutron is the network service: networks, routers and ports as tenants
+// see them, which it writes into OVN's northbound database (ML2/OVN). There are no
+// agents but one: on computes, what answers servers that ask for their metadata.
+//
+// Networks of the cloud file that are external become flat physical networks under
+// the same names.
+package neutron
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/updraft-cloud/updraft/internal/openstack/stack"
+	"github.com/updraft-cloud/updraft/internal/resource/container"
+)
+
+const (
+	name     = "neutron"
+	image    = "openstack"
+	port     = 9696
+	stateDir = "/var/lib/neutron"
+)
+
+// Service returns the service.
+func Service() stack.Service {
+	return stack.Service{
+		Name: name, Doc: "Networks (Neutron with ML2/OVN), and metadata for servers on computes.", Build: build, User: name,
+		Databases: []stack.Database{{Name: name, User: name}},
+		Endpoints: []stack.Endpoint{{Service: name, Type: "network", Port: port, Check: "/", Status: "200"}},
+		Sections:  sections(),
+	}
+}
+
+func build(d *stack.Deployment) []stack.Item {
+	var out []stack.Item
+	for _, h := range d.Spec.Controllers {
+		b := d.On(h, name)
+		server(b)
+		out = append(out, b.Items()...)
+	}
+	for _, h := range d.Spec.Computes {
+		b := d.On(h, name)
+		agent(b)
+		out = append(out, b.Items()...)
+	}
+	return out
+}
+
+// server adds the API with its workers. It waits for its schema and for OVN's
+// northbound and southbound databases of its own controller, without which it
+// ends.
+func server(b *stack.Builder) {
+	d := b.D
+	address := d.Address(b.Host)
+	conf := b.Oslo("neutron.conf", serverConfig(d, address), name)
+	schema := stack.OnHost(d.First(), "command:neutron schema")
+	if b.Host == d.First() {
+		job := stack.Job{Image: image, User: name, Run: []string{"neutron-db-manage", "upgrade", "heads"}, Volumes: conf.Volumes, Needs: conf.Needs()}
+		schema = b.Schema(stack.Schema{Job: job, Database: name, Witness: "standardattributes"})
+	}
+	b.Container(container.Resource{
+		Name: "neutron-server", Image: image, User: name, Exec: []string{"neutron-server"},
+		Volumes: conf.Volumes, RestartOn: conf.Paths,
+		Ready: &container.Ready{HTTP: "http://" + address + ":" + strconv.Itoa(port) + "/", Status: []int{200}},
+	}, schema, "container:ovn-nb", "container:ovn-sb")
+}
+
+// common is what the server and the agent are told.
+func common(d *stack.Deployment) *stack.INI {
+	var f stack.INI
+	stack.Logging(&f)
+	f.Set("DEFAULT", "state_path", stateDir)
+	stack.Messaging(d, &f)
+	stack.Locks(&f, path.Join(stateDir, "locks"))
+	f.SetAll("ovn", "ovn_sb_connection", stack.OVNSouth(d), "ovn_metadata_enabled", true)
+	return &f
+}
+
+// serverConfig holds ML2's settings, too: with one file there is one order in
+// which settings override each other.
+func serverConfig(d *stack.Deployment, address string) *stack.INI {
+	f := common(d)
+	f.SetAll("DEFAULT",
+		"bind_host", address,
+		"bind_port", port,
+		"core_plugin", "ml2",
+		"service_plugins", "ovn-router,segments",
+		"auth_strategy", "keystone",
+		"api_workers", d.Spec.Workers,
+		// With OVN nobody calls.
+		"rpc_workers", 1,
+		"rpc_state_report_workers", 0,
+		"dhcp_agent_notification", false,
+		"notify_nova_on_port_status_changes", true,
+		"notify_nova_on_port_data_changes", true,
+	)
+	stack.DatabaseSection(d, f, "database", name, name)
+	stack.Authtoken(d, f, name)
+	stack.Client(d, f, "nova", name)
+	stack.Client(d, f, "placement", name)
+	ml2(d, f)
+	stack.API(f)
+	return f
+}
+
+func ml2(d *stack.Deployment, f *stack.INI) {
+	f.SetAll("ml2",
+		"mechanism_drivers", "ovn",
+		"extension_drivers", "port_security",
+		"type_drivers", "local,flat,vlan,geneve",
+		"tenant_network_types", "geneve",
+		"overlay_ip_version", 4,
+	)
+	// 38 is what OVN's own options add to a Geneve header, in bytes.
+	f.SetAll("ml2_type_geneve", "vni_ranges", "1:65536", "max_header_size", 38)
+	f.Set("ml2_type_flat", "flat_networks", strings.Join(d.Spec.External, ","))
+	f.Set("ml2_type_vlan", "network_vlan_ranges", strings.Join(d.Spec.External, ","))
+	f.Set("securitygroup", "enable_security_group", true)
+	f.SetAll("ovn",
+		"ovn_nb_connection", stack.OVNNorth(d),
+		"ovn_l3_scheduler", "leastloaded",
+		"enable_distributed_floating_ip", true,
+		"ovn_emit_need_to_frag", true,
+	)
+}

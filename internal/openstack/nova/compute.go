@@ -1,0 +1,64 @@
+package nova
+
+import (
+	"github.com/updraft-cloud/updraft/internal/openstack/libvirt"
+	"github.com/updraft-cloud/updraft/internal/openstack/stack"
+	"github.com/updraft-cloud/updraft/internal/resource/container"
+)
+
+// compute adds nova-compute. It is root in its container, as it makes disks and
+// gives them to QEMU.
+func compute(b *stack.Builder) {
+	d := b.D
+	conf := b.Oslo("nova.conf", computeConfig(d, b.Host.Name, d.Address(b.Host)), name)
+	kvm, qemu := b.Config("virt-kvm.conf", virtConfig("kvm")), b.Config("virt-qemu.conf", virtConfig("qemu"))
+	start := b.Config("compute.sh", startProgram(d.Spec.VirtType))
+	b.Container(container.Resource{
+		Name: "nova-compute", Image: image, Privileged: true, Exec: []string{"sh", "-eu", start},
+		Volumes:   conf.Mounted(append(libvirt.Shared(), stack.Mount(kvm, kvm), stack.Mount(qemu, qemu), stack.Mount(start, start))...),
+		RestartOn: conf.Watched(kvm, qemu, start),
+		After:     []string{libvirt.Container},
+	}, "container:"+libvirt.Container)
+}
+
+// startProgram starts nova-compute with what the host can run servers with. That
+// is tried each time: /dev/kvm can be opened only where the processor and the
+// kernel have it, whatever there is below /dev.
+func startProgram(virtType string) string {
+	choice := "virt=" + virtType + "\n"
+	if virtType == "auto" {
+		choice = "virt=qemu\nif (: <>/dev/kvm) 2>/dev/null; then virt=kvm; fi\n"
+	}
+	return stack.Header + choice + "exec nova-compute --config-file /etc/nova/nova.conf \\\n" +
+		"\t--config-file " + stack.ConfigDir(name) + "/virt-$virt.conf --config-dir /etc/nova/nova.conf.d\n"
+}
+
+// virtConfig is what differs between servers on the processor and emulated ones.
+// An emulated firmware takes a while for each PCIe port, and there is one per
+// network card and disk that could still be plugged in.
+func virtConfig(kind string) string {
+	var f stack.INI
+	f.Set("libvirt", "virt_type", kind)
+	if kind == "qemu" {
+		f.SetAll("libvirt", "cpu_mode", "none", "num_pcie_ports", 8)
+	}
+	return f.String()
+}
+
+// vifTimeout is how long, in seconds, a server waits for Neutron to plug its
+// network; then it fails rather than starts without one.
+const vifTimeout = 120
+
+func computeConfig(d *stack.Deployment, host, address string) *stack.INI {
+	f := common(d, address)
+	f.SetAll("DEFAULT",
+		// The name by which OVN knows the host, too.
+		"host", host,
+		"compute_driver", "libvirt.LibvirtDriver",
+		"vif_plugging_timeout", vifTimeout,
+	)
+	f.Set("libvirt", "hw_machine_type", "x86_64=q35")
+	f.SetAll("vnc", "server_listen", address, "server_proxyclient_address", address)
+	f.Set("os_vif_ovs", "ovsdb_connection", "unix:/run/openvswitch/db.sock")
+	return f
+}
