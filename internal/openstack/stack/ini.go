@@ -19,20 +19,37 @@ type section struct {
 	values []setting
 }
 
-type setting struct{ key, value string }
+// setting is a key with its values: one, but for options that are repeated.
+type setting struct {
+	key    string
+	values []string
+}
 
 // Set sets a key. Values are taken as they are: newlines become continuation
 // lines, and a dollar sign is escaped.
 func (f *INI) Set(sect, key string, value any) {
+	f.setRaw(sect, key, []string{strings.ReplaceAll(fmt.Sprint(value), "$", "$$")})
+}
+
+// setRaw sets a key to values in the file's own notation, each on a line.
+func (f *INI) setRaw(sect, key string, values []string) {
 	s := f.section(sect)
-	text := strings.ReplaceAll(fmt.Sprint(value), "$", "$$")
 	for i := range s.values {
 		if s.values[i].key == key {
-			s.values[i].value = text
+			s.values[i].values = values
 			return
 		}
 	}
-	s.values = append(s.values, setting{key, text})
+	s.values = append(s.values, setting{key, values})
+}
+
+// mergeInto sets everything in another file.
+func (f *INI) mergeInto(other *INI) {
+	for _, s := range f.sections {
+		for _, v := range s.values {
+			other.setRaw(s.name, v.key, v.values)
+		}
+	}
 }
 
 // SetAll sets keys of one section from pairs of key and value.
@@ -50,7 +67,7 @@ func (f *INI) Get(sect, key string) (string, bool) {
 		}
 		for _, v := range s.values {
 			if v.key == key {
-				return v.value, true
+				return strings.Join(v.values, "\n"), true
 			}
 		}
 	}
@@ -82,7 +99,9 @@ func (f *INI) String() string {
 	for _, s := range f.sections {
 		fmt.Fprintf(&b, "\n[%s]\n", s.name)
 		for _, v := range s.values {
-			fmt.Fprintf(&b, "%s = %s\n", v.key, strings.ReplaceAll(v.value, "\n", "\n    "))
+			for _, text := range v.values {
+				fmt.Fprintf(&b, "%s = %s\n", v.key, strings.ReplaceAll(text, "\n", "\n    "))
+			}
 		}
 	}
 	return b.String()

@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/engine"
@@ -97,17 +98,18 @@ func (b *Builder) file(f file.Resource) string {
 // networking and the cloud's CA come by themselves. It starts after all that the
 // mounted and watched paths and needs name.
 func (b *Builder) Container(c container.Resource, needs ...string) {
+	image := ImageReady(c.Image)
 	c.Image = b.D.Release.Image(c.Image)
 	c.Volumes = append(slices.Clone(c.Volumes), container.Volume{Source: CAFile, Target: CAFile, Options: "ro"})
 	if !slices.Contains(c.RestartOn, CAFile) {
 		c.RestartOn = append(slices.Clone(c.RestartOn), CAFile)
 	}
-	b.Add(configset.Item{Resource: &c, Phase: engine.Start, Needs: slices.Concat([]string{HostReady, "file:" + CAFile}, needs), Triggers: triggers(c.RestartOn)})
+	b.Add(configset.Item{Resource: &c, Phase: engine.Start, Needs: slices.Concat([]string{image, "file:" + CAFile}, needs), Triggers: triggers(c.RestartOn)})
 }
 
-// HostReady is the reference of what must be in place on a host before any
-// container starts on it: podman, its configuration, the images.
-const HostReady = "command:updraft container host ready"
+// ImageReady is the reference of what must be in place on a host before a
+// container of the image starts there: podman, its configuration, the image.
+func ImageReady(image string) string { return "command:image " + image }
 
 // triggers are the references of watched files.
 func triggers(paths []string) []string {
@@ -135,15 +137,26 @@ type Job struct {
 // Job adds a job. Its container has a name of its own, and one that a killed
 // updraft left running is ended first.
 func (b *Builder) Job(j Job) {
-	run := []string{"podman", "run", "--rm", "--replace", "--name=updraft-job-" + j.Name, "--network=host", "--log-driver=none"}
+	b.Command(command.Resource{Name: j.Name, Run: b.podman(j), Unless: j.Done, Timeout: j.Timeout}, j.Phase, b.jobNeeds(j)...)
+}
+
+// podman is the command line of a job.
+func (b *Builder) podman(j Job) []string {
+	run := []string{"podman", "run", "--rm", "--replace", "--name=" + jobName(j), "--network=host", "--log-driver=none"}
 	if j.User != "" {
 		run = append(run, "--user="+j.User)
 	}
 	for _, v := range append(slices.Clone(j.Volumes), container.Volume{Source: CAFile, Target: CAFile, Options: "ro"}) {
 		run = append(run, "--volume="+volume(v))
 	}
-	run = append(append(run, b.D.Release.Image(j.Image)), j.Run...)
-	b.Command(command.Resource{Name: j.Name, Run: run, Unless: j.Done, Timeout: j.Timeout}, j.Phase, append([]string{HostReady, "file:" + CAFile}, j.Needs...)...)
+	return append(append(run, b.D.Release.Image(j.Image)), j.Run...)
+}
+
+// jobName is the name of a job's container.
+func jobName(j Job) string { return "updraft-job-" + strings.ReplaceAll(j.Name, " ", "-") }
+
+func (b *Builder) jobNeeds(j Job) []string {
+	return append([]string{ImageReady(j.Image), "file:" + CAFile}, j.Needs...)
 }
 
 func volume(v container.Volume) string {

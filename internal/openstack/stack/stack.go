@@ -30,6 +30,12 @@ type Service struct {
 	Databases []Database
 	// Endpoints are its entries in the catalogue, proxied by HAProxy.
 	Endpoints []Endpoint
+	// User is the service's own user in Keystone's project "service", with the
+	// roles admin and service and the password of UserSecret(User); "" for none.
+	User string
+	// Sections are those of its configuration that the user may override; none
+	// when it takes no overrides.
+	Sections []string
 }
 
 // Item is a resource on a host, in the terms of a configset.

@@ -25,7 +25,9 @@ import (
 	"github.com/updraft-cloud/updraft/internal/spec"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
+// update reports whether golden files are to be written: the flag of package
+// configsettest.
+func update() bool { return flag.Lookup("update").Value.String() == "true" }
 
 const head = `
 version: 1
@@ -82,7 +84,7 @@ func Golden(t *testing.T, s stack.Service, others ...stack.Service) {
 				t.Error(err)
 			}
 			golden := filepath.Join("testdata", name+".golden")
-			if *update {
+			if update() {
 				if err := os.MkdirAll("testdata", 0o755); err != nil {
 					t.Fatal(err)
 				}
