@@ -29,6 +29,14 @@ type Host interface {
 	// among the resources applied at the same time: a shared file such as
 	// /etc/fstab, or the account databases. It is not reentrant.
 	Lock(name string) (unlock func())
+	// Cached returns what load made of the given files, until one of them is
+	// another or was written to, by whomever. Other than a memo it outlives
+	// changes of other files.
+	Cached(key string, files []string, load func() (any, error)) (any, error)
+	// LockFile takes the write lock of fcntl(2) on a file by which programs on
+	// the host take turns, such as that of lckpwdf(3); it makes the file if it
+	// is missing, and waits for as long as those programs do.
+	LockFile(ctx context.Context, path string) (unlock func(), err error)
 	// Forget drops all memos, as after a change that the Host cannot see.
 	Forget()
 	// Logf writes a line to the run's log. No secret may be in it.

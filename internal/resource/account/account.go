@@ -1,8 +1,8 @@
 // Package account reads the local users and groups of a host.
 //
-// It looks at /etc/passwd, /etc/group and /etc/shadow only, through the host's
-// memo, and starts no process. Accounts of a directory service (LDAP) are not
-// seen; their numbers can be used in place of names.
+// It looks at /etc/passwd, /etc/group and /etc/shadow only, and starts no
+// process. Accounts of a directory service (LDAP) are not seen; their numbers
+// can be used in place of names. [Add] makes plain users by writing the files.
 package account
 
 import (
@@ -44,7 +44,7 @@ type DB struct {
 
 // Load returns the users and groups of the host.
 func Load(h resource.Host) (*DB, error) {
-	v, err := h.Memo("account", func() (any, error) { return load(h) })
+	v, err := h.Cached("account", []string{"/etc/passwd", "/etc/group"}, func() (any, error) { return load(h) })
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func eachRow(h resource.Host, file string, fields int, f func([]string)) error {
 
 // Shadow returns the encrypted passwords by user name.
 func Shadow(h resource.Host) (map[string]string, error) {
-	v, err := h.Memo("account/shadow", func() (any, error) {
+	v, err := h.Cached("account/shadow", []string{"/etc/shadow"}, func() (any, error) {
 		out := map[string]string{}
 		err := eachRow(h, "/etc/shadow", 9, func(f []string) { out[f[0]] = f[1] })
 		return out, err

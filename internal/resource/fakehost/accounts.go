@@ -42,6 +42,8 @@ func (a *Accounts) Install(h *Host, f *FS) {
 	write("group", baseGroup, 0o644)
 	write("shadow", shadowOf(basePasswd, ":*:20000:0:99999:7:::"), 0o640)
 	write("gshadow", shadowOf(baseGroup, ":*::"), 0o640)
+	write(".pwd.lock", "", 0o600)
+	write("login.defs", "# shadow-utils\nPASS_MAX_DAYS\t99999\nPASS_MIN_DAYS\t0\nPASS_WARN_AGE\t7\nUID_MIN\t\t 1000\nUID_MAX\t\t60000\n", 0o644)
 	h.Handle("useradd", a.useradd)
 	h.Handle("usermod", a.usermod)
 	h.Handle("userdel", a.userdel)

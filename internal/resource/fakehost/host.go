@@ -103,6 +103,23 @@ func (h *Host) WithLog(log func(line string)) *Host {
 	return &Host{state: h.state, log: log, readOnly: h.readOnly}
 }
 
+// Cached is a memo: any change might be one of the files.
+func (h *Host) Cached(key string, _ []string, load func() (any, error)) (any, error) {
+	return h.Memo(key, load)
+}
+
+// LockFile makes the file, and waits for the turn among those who lock it.
+func (h *Host) LockFile(_ context.Context, name string) (unlock func(), err error) {
+	if _, err := h.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		if err := h.WriteFile(name, nil, resource.Access{Mode: 0o600}); err != nil {
+			return nil, err
+		}
+	} else if err != nil {
+		return nil, err
+	}
+	return h.Lock(name), nil
+}
+
 // Handle registers a command.
 func (h *Host) Handle(name string, f Handler) { h.commands[name] = f }
 

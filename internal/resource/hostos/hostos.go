@@ -36,6 +36,7 @@ type Host struct {
 	confined bool // Root is not "/"
 	log      func(line string)
 	memos    *memos
+	cache    *cache
 	locks    *locks
 }
 
@@ -43,7 +44,7 @@ var _ resource.Host = (*Host)(nil)
 
 // New returns the host, or an error when the root directory cannot be opened.
 func New(o Options) (*Host, error) {
-	h := &Host{log: o.Log, memos: &memos{}, locks: &locks{}, files: files{tree: osTree{}}}
+	h := &Host{log: o.Log, memos: &memos{}, cache: &cache{}, locks: &locks{}, files: files{tree: osTree{}}}
 	if o.Log == nil {
 		h.log = func(string) {}
 	}

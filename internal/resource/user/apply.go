@@ -1,6 +1,7 @@
 package user
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,9 @@ import (
 // Apply makes or changes the user, then its password, then its home.
 func (r *Resource) Apply(ctx context.Context, h resource.Host, _ drift.Report, why resource.Cause) error {
 	defer h.Lock(account.Lock)()
+	if err := account.Recover(ctx, h); err != nil {
+		return err
+	}
 	found, err := r.Observe(ctx, h)
 	if err != nil || found.Agrees() {
 		return err
@@ -33,7 +37,7 @@ func (r *Resource) Apply(ctx context.Context, h resource.Host, _ drift.Report, w
 	if exists {
 		err = r.modify(ctx, h, db, u)
 	} else {
-		err = run(ctx, h, "useradd", r.addArgs(db)...)
+		err = r.add(ctx, h, db)
 	}
 	if err != nil {
 		return err
@@ -46,6 +50,71 @@ func (r *Resource) Apply(ctx context.Context, h resource.Host, _ drift.Report, w
 	}
 	return r.makeHome(ctx, h)
 }
+
+// add makes the user by writing the account files, or by useradd where that takes
+// more.
+func (r *Resource) add(ctx context.Context, h resource.Host, db *account.DB) error {
+	if !r.System {
+		made, err := account.Add(ctx, h, []account.NewUser{r.account(db)})
+		if err != nil || len(made) > 0 {
+			return err
+		}
+	}
+	return run(ctx, h, "useradd", r.addArgs(db)...)
+}
+
+// ApplyTogether makes new users at once. Any other is left to Apply.
+func (r *Resource) ApplyTogether(ctx context.Context, h resource.Host, all []resource.Resource, why []resource.Cause) []bool {
+	defer h.Lock(account.Lock)()
+	done := make([]bool, len(all))
+	if account.Recover(ctx, h) != nil {
+		return done
+	}
+	db, err := account.Load(h)
+	if err != nil {
+		return done
+	}
+	var fresh []account.NewUser
+	for i, a := range all {
+		u := a.(*Resource)
+		if _, exists := db.User(u.Name); !exists && !u.System && u.keep(h, db, account.User{}, false, why[i].Made) == nil {
+			fresh = append(fresh, u.account(db))
+		}
+	}
+	made, err := account.Add(ctx, h, fresh)
+	if err != nil {
+		return done
+	}
+	for i, a := range all {
+		u := a.(*Resource)
+		done[i] = slices.Contains(made, u.Name) && u.makeHome(ctx, h) == nil
+	}
+	return done
+}
+
+// account returns the new user as the account files have it.
+func (r *Resource) account(db *account.DB) account.NewUser {
+	n := account.NewUser{
+		Name: r.Name, UID: r.UID, Group: r.ownGroup(db), Groups: r.Groups,
+		Comment: r.Comment, Home: cmp.Or(r.Home, defaultHome(r.Name)), Shell: r.Shell, Hash: r.PasswordHash,
+	}
+	if r.Locked && n.Hash != "" && !isLocked(n.Hash) {
+		n.Hash = "!" + n.Hash
+	}
+	return n
+}
+
+// ownGroup returns the primary group of a new user, "" for one of its own that
+// is yet to be made.
+func (r *Resource) ownGroup(db *account.DB) string {
+	if _, taken := db.Group(r.Name); taken && r.Group == "" {
+		return r.Name
+	}
+	return r.Group
+}
+
+// defaultHome is HOME of useradd's defaults.
+func defaultHome(name string) string { return "/home/" + name }
 
 func run(ctx context.Context, h resource.Host, name string, args ...string) error {
 	_, err := h.Run(ctx, resource.Command{Name: name, Args: args})
@@ -81,7 +150,7 @@ func (r *Resource) keep(h resource.Host, db *account.DB, u account.User, exists,
 	}
 	home := r.homeOf(u)
 	if home == "" {
-		home = "/home/" + r.Name // HOME of useradd's defaults
+		home = defaultHome(r.Name)
 	}
 	if r.createsHome() && !there(h, home) && !slices.Contains(e.Made, home) {
 		e.Made, changed = append(e.Made, tempHome(home), home), true
@@ -110,10 +179,7 @@ func number(n int) string {
 
 func (r *Resource) addArgs(db *account.DB) []string {
 	f := flags{"--no-create-home"}
-	group := r.Group
-	if _, taken := db.Group(r.Name); taken && group == "" {
-		group = r.Name // useradd would refuse to make it
-	}
+	group := r.ownGroup(db) // useradd would refuse to make one that is there
 	if group == "" {
 		f = append(f, "--user-group")
 	}
@@ -124,11 +190,7 @@ func (r *Resource) addArgs(db *account.DB) []string {
 	f.add("--gid", group)
 	f.add("--groups", strings.Join(r.Groups, ","))
 	f.add("--comment", r.Comment)
-	home := r.Home
-	if home == "" {
-		home = "/home/" + r.Name
-	}
-	f.add("--home-dir", home)
+	f.add("--home-dir", cmp.Or(r.Home, defaultHome(r.Name)))
 	f.add("--shell", r.Shell)
 	return append(f, r.Name)
 }

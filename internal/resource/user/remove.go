@@ -17,6 +17,9 @@ import (
 // turns a user that was there before back into what it was.
 func (r *Resource) Remove(ctx context.Context, h resource.Host, made bool) error {
 	defer h.Lock(account.Lock)()
+	if err := account.Recover(ctx, h); err != nil {
+		return err
+	}
 	was, kept, err := original.Load(h, resource.Ref(r))
 	if err != nil {
 		return err

@@ -1,9 +1,10 @@
 // Package user is the kind "user": a local user of the host.
 //
-// Observing reads the account files and starts no process. Changes go through
-// useradd, usermod, userdel and chpasswd, which keep the files consistent; the
-// password's hash goes to chpasswd by its standard input and stands in no
-// process list. A home directory is filled under another name and then renamed,
+// Observing reads the account files and starts no process. New users that are
+// plain are written into the files ([account.Add]), many at once. Other changes
+// go through useradd, usermod, userdel and chpasswd, which keep the files
+// consistent; the password's hash goes to chpasswd by its standard input and
+// stands in no process list. A home directory is filled under another name and then renamed,
 // so that it is there whole or not at all.
 package user
 
