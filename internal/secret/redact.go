@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/pem"
 	"maps"
@@ -22,6 +23,7 @@ import (
 // Hashes and encryptions of secrets are not found.
 type Redactor struct {
 	needles []needle
+	byHead  map[uint64][]needle // by their first eight bytes
 	replace *strings.Replacer
 }
 
@@ -37,14 +39,14 @@ type Hit struct {
 }
 
 // minNeedle is the length in bytes from which on a value does not occur in
-// other text by chance.
+// other text by chance. It is also that of a head.
 const minNeedle = 8
 
 // Redactor returns a finder of the secrets that there are now.
 func (v *vault) Redactor() *Redactor {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	r := &Redactor{}
+	r := &Redactor{byHead: map[uint64][]needle{}}
 	for _, name := range slices.Sorted(maps.Keys(v.entries)) {
 		for _, value := range v.entries[name].values() {
 			r.add(name, value)
@@ -73,9 +75,15 @@ func (r *Redactor) pairs() []string {
 // add takes in all forms of a value.
 func (r *Redactor) add(name string, value []byte) {
 	form := func(form string, value []byte) {
-		if len(value) >= minNeedle {
-			r.needles = append(r.needles, needle{name, form, value})
+		if len(value) < minNeedle {
+			return
 		}
+		n, head := needle{name, form, value}, binary.BigEndian.Uint64(value)
+		same := func(o needle) bool { return o.secret == name && bytes.Equal(o.value, value) }
+		if slices.ContainsFunc(r.byHead[head], same) {
+			return // most forms of most values are those values
+		}
+		r.needles, r.byHead[head] = append(r.needles, n), append(r.byHead[head], n)
 	}
 	form("plain", value)
 	if len(value) < minNeedle {
@@ -103,18 +111,34 @@ func encodedAt(enc *base64.Encoding, value []byte, shift int) string {
 	return text[from : (shift+len(value))*bits/perChar]
 }
 
-// Find returns which secrets a text holds, each once for each form.
+// Find returns which secrets a text holds, each once for each form. It reads the
+// text twice, however many secrets there are.
 func (r *Redactor) Find(text []byte) []Hit {
-	squeezed := squeeze(text)
 	found := map[Hit]bool{}
-	for _, n := range r.needles {
-		if bytes.Contains(text, n.value) || bytes.Contains(squeezed, n.value) {
-			found[Hit{n.secret, n.form}] = true
-		}
-	}
+	r.find(text, found)
+	r.find(squeeze(text), found)
 	return slices.SortedFunc(maps.Keys(found), func(a, b Hit) int {
 		return cmp.Or(cmp.Compare(a.Secret, b.Secret), cmp.Compare(a.Form, b.Form))
 	})
+}
+
+func (r *Redactor) find(text []byte, found map[Hit]bool) {
+	var last [1 << 16]bool // by the last two bytes of heads, to ask the map seldom
+	for head := range r.byHead {
+		last[uint16(head)] = true
+	}
+	var head uint64
+	for i, b := range text {
+		head = head<<8 | uint64(b)
+		if i+1 < minNeedle || !last[uint16(head)] {
+			continue
+		}
+		for _, n := range r.byHead[head] {
+			if bytes.HasPrefix(text[i+1-minNeedle:], n.value) {
+				found[Hit{n.secret, n.form}] = true
+			}
+		}
+	}
 }
 
 // Redact returns the text with "[secret NAME]" in place of secrets.
