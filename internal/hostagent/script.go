@@ -27,24 +27,38 @@ func machines(arch string) string {
 // nobody else can write to or look into, under the digest of its content; it is
 // moved there when it is complete and on disk. Others that have not been renewed
 // for a month are removed on that occasion.
+//
+// The kernel tells the architecture in a file since 6.1, which costs no process.
+//
+// The agent is asked for in parts. sshd keeps what the command has not read yet
+// in a buffer that it copies whenever it grows, so that all at once costs it the
+// square: 50 ms of processor time, against 10 ms for the parts.
 const (
 	scriptHead = `set -eu
 umask 077
-case "$(uname -m)" in
+{ read -r m </proc/sys/kernel/arch; } 2>/dev/null || m="$(uname -m)"
+case "$m" in
 `
 	scriptCase = `%s) a=%s; s=%s; n=%d ;;
 `
-	scriptBody = `*) echo "` + mark + ` unsupported $(uname -m)"; exit 0 ;;
+	scriptBody = `*) echo "` + mark + ` unsupported $m"; exit 0 ;;
 esac
+p=%d
 d="${HOME:?}/.cache/updraft"
 f="$d/updraft-host-$s"
 if ! [ -x "$f" ]; then
   mkdir -p "$d"
   chmod 700 "$d"
-  echo "` + mark + ` need $a"
   t="$(mktemp "$d/.new.XXXXXX")"
   trap 'rm -f "$t"' EXIT
-  head -c "$n" | gzip -dc >"$t"
+  exec 3>&1
+  while [ "$n" -gt 0 ]; do
+    [ "$n" -gt "$p" ] || p="$n"
+    echo "` + mark + ` need $a" >&3
+    head -c "$p"
+    n=$((n - p))
+  done | gzip -dc >"$t"
+  exec 3>&-
   chmod 700 "$t"
   sync "$t" 2>/dev/null || sync
   mv "$t" "$f"
@@ -66,7 +80,7 @@ func script(o Options, prompt string) string {
 		a := o.Agents[arch]
 		fmt.Fprintf(&b, scriptCase, machines(arch), arch, a.SHA, len(a.GZ))
 	}
-	b.WriteString(scriptBody)
+	fmt.Fprintf(&b, scriptBody, part)
 	if o.User == "" || o.User == "root" {
 		b.WriteString(scriptRoot)
 	} else {
@@ -74,6 +88,10 @@ func script(o Options, prompt string) string {
 	}
 	return b.String()
 }
+
+// part is how much of an agent is sent at once, in bytes. Each costs a process on
+// the host and a round trip.
+const part = 256 << 10
 
 const removeScript = `rm -rf "${HOME:?}/.cache/updraft" && { rmdir "$HOME/.cache" 2>/dev/null || true; }`
 

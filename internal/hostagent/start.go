@@ -58,6 +58,7 @@ type session struct {
 	proc   transport.Process
 	stdout *bufio.Reader
 	stderr stderr
+	pushed int // bytes of the agent
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // reads the standard error
 }
@@ -140,12 +141,15 @@ func (s *session) prepare() error {
 	return errors.New("its login shell prints too much")
 }
 
+// push sends the next part of the agent.
 func (s *session) push(arch []string) error {
 	a, ok := s.o.Agents[strings.Join(arch, " ")]
-	if !ok {
-		return fmt.Errorf("there is no host agent for %q", arch)
+	if !ok || s.pushed >= len(a.GZ) {
+		return fmt.Errorf("there is no host agent for %q, or no more of it", arch)
 	}
-	_, err := io.Copy(s.proc.Stdin(), bytes.NewReader(a.GZ))
+	next := a.GZ[s.pushed:min(s.pushed+part, len(a.GZ))]
+	s.pushed += len(next)
+	_, err := io.Copy(s.proc.Stdin(), bytes.NewReader(next))
 	return err
 }
 
