@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -491,6 +492,53 @@ func TestGivenIdentityIsUsedAndNeverMade(t *testing.T) {
 	}
 	if _, err := os.Stat(p.opts().Identity.Path); err == nil {
 		t.Error("another identity was made")
+	}
+}
+
+func TestManyMayAskAtOnce(t *testing.T) {
+	p := newPlace(t)
+	s := p.open()
+	answers := make([][]string, 8)
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() { answers[i] = all(s) })
+	}
+	wg.Wait()
+	for _, a := range answers {
+		if !slices.Equal(a, answers[0]) {
+			t.Error("two had different answers")
+		}
+	}
+}
+
+// The first runs of several clouds may meet while the state has no identity.
+func TestAllAgreeOnOneIdentity(t *testing.T) {
+	p := newPlace(t)
+	names := []string{"a", "b", "c", "d", "e", "f"}
+	opts := func(name string) secret.Options {
+		o := p.opts()
+		o.Dir = filepath.Join(p.root, "clouds", name)
+		return o
+	}
+	var wg sync.WaitGroup
+	for _, name := range names {
+		wg.Go(func() {
+			s, err := secret.Open(opts(name))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			s.Password("x")
+			if err := s.Save(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, name := range names {
+		if s, err := secret.Open(opts(name)); err != nil || len(s.List()) != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
