@@ -1,0 +1,61 @@
+package stack
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// DatabaseSocket is the path of MariaDB's socket inside its container. Root of a
+// controller is the database's root there, without a password.
+const DatabaseSocket = DataRoot + "/mariadb/mariadb.sock"
+
+// DatabaseURL is how a service reaches its database, with the password of
+// [DatabaseSecret]: always through the virtual address, behind which HAProxy has
+// one controller that is written to. The server proves with a certificate of the
+// cloud's authority that it is behind that address.
+//
+// Source: SQLAlchemy's documentation, "MySQL and MariaDB", section "PyMySQL": with
+// ssl_ca given, certificate and name are verified.
+func DatabaseURL(d *Deployment, user, database string) string {
+	at := netip.AddrPortFrom(d.VIP(), DatabasePort).String()
+	return "mysql+pymysql://" + user + ":" + d.Secrets.Password(DatabaseSecret(user)) + "@" + at + "/" + database + "?ssl_ca=" + CAFile
+}
+
+// RabbitUser is the services' user at RabbitMQ.
+const RabbitUser = "openstack"
+
+// TransportURL is how services reach RabbitMQ: they know all controllers, and go
+// to another when theirs is gone.
+//
+// Source: oslo.messaging's documentation, "TransportURL".
+func TransportURL(d *Deployment) string {
+	var at []string
+	for _, c := range d.Each(RabbitPort) {
+		at = append(at, RabbitUser+":"+d.Secrets.Password(SecretRabbit)+"@"+c)
+	}
+	return "rabbit://" + strings.Join(at, ",") + "/"
+}
+
+// OVNNorth and OVNSouth are how programs reach OVN's databases: any controller
+// answers, and clients find the leader by themselves.
+//
+// Source: ovsdb(7), "Connection Methods".
+func OVNNorth(d *Deployment) string { return ovn(d, OVNNorthPort) }
+
+// OVNSouth is the address of the southbound database; see [OVNNorth].
+func OVNSouth(d *Deployment) string { return ovn(d, OVNSouthPort) }
+
+func ovn(d *Deployment, port int) string {
+	var at []string
+	for _, h := range d.Spec.Controllers {
+		at = append(at, OVNRemote(d.Address(h), port))
+	}
+	return strings.Join(at, ",")
+}
+
+// OVNRemote is one server of an OVN database.
+func OVNRemote(address string, port int) string {
+	return "tcp:" + net.JoinHostPort(address, strconv.Itoa(port))
+}
