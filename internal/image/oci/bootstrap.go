@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -49,7 +48,10 @@ func (s Source) mirror(suite string) (aptconf.Mirror, error) {
 // bootstrap installs the recipe's packages into work/root. lock is inherited by
 // everything that it starts, so that nobody takes a build for dead of which some
 // process still lives.
-func bootstrap(ctx context.Context, r Recipe, s Source, work string, lock *os.File, log Log) error {
+//
+// The build has its own process and mount namespaces, and dies with updraft: one
+// that is killed leaves no process and nothing mounted.
+func bootstrap(ctx context.Context, r Recipe, s Source, work, logFile string, lock *os.File, log Log) error {
 	m, err := s.mirror(r.Suite)
 	if err != nil {
 		return err
@@ -57,13 +59,13 @@ func bootstrap(ctx context.Context, r Recipe, s Source, work string, lock *os.Fi
 	if err := writeSeed(work, r); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "mmdebstrap", bootstrapArgs(r, m, aptOptions(ctx, s), filepath.Join(work, "root"))...)
+	args := append([]string{"--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap"},
+		bootstrapArgs(r, m, aptOptions(ctx, s), filepath.Join(work, "root"))...)
+	cmd := exec.CommandContext(ctx, "unshare", args...)
 	cmd.Env = append(os.Environ(), "UPDRAFT_SEED="+work, "TMPDIR="+work, "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "HOME=/root")
-	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) } // it cleans up its mounts
-	cmd.WaitDelay = 10 * time.Second
 	cmd.ExtraFiles = []*os.File{lock}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGTERM} // when updraft is killed
-	return withOwnThread(func() error { return run(cmd, filepath.Join(work, "log"), &progress{name: r.Name, log: log}) })
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	return withOwnThread(func() error { return run(cmd, logFile, &progress{name: r.Name, log: log}) })
 }
 
 // run runs mmdebstrap and follows what it says.
@@ -81,7 +83,7 @@ func run(cmd *exec.Cmd, log string, p *progress) error {
 	}
 	last, readErr := follow(out, log, p)
 	if err := cmd.Wait(); err != nil {
-		return retry.Mark(fmt.Errorf("mmdebstrap: %w\n%s", err, strings.Join(last, "\n")), retry.Transient)
+		return retry.Mark(fmt.Errorf("mmdebstrap: %w (all it said is in %s)\n%s", err, log, strings.Join(last, "\n")), retry.Transient)
 	}
 	return readErr
 }
@@ -129,8 +131,31 @@ const (
 	// 101: the action is not allowed (invoke-rc.d policy): nothing starts while building.
 	setupHook = `mkdir -p "$1/usr/sbin" && printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d" && chmod 755 "$1/usr/sbin/policy-rc.d"`
 	// Before the packages that would make users themselves.
-	essentialHook = `for f in passwd group shadow gshadow; do if [ -e "$1/etc/$f" ]; then cat "$UPDRAFT_SEED/seed.$f" >>"$1/etc/$f" || exit 1; fi; done
-cat "$UPDRAFT_SEED/seed.status" >>"$1/var/lib/dpkg/status" && cp "$UPDRAFT_SEED/seed.list" "$1/var/lib/dpkg/info/` + providesPackage + `.list"`
+	essentialHook = `set -e
+for f in passwd group shadow gshadow; do
+	if [ -e "$1/etc/$f" ]; then cat "$UPDRAFT_SEED/seed.$f" >>"$1/etc/$f"; fi
+done
+cat "$UPDRAFT_SEED/seed.status" >>"$1/var/lib/dpkg/status"
+cp "$UPDRAFT_SEED/seed.list" "$1/var/lib/dpkg/info/` + providesPackage + `.list"
+chroot "$1" dpkg-divert --quiet --local --rename --divert ` + py3compile + `.real --add ` + py3compile + `
+cp "$UPDRAFT_SEED/seed.py3compile" "$1` + py3compile + `"
+chmod 755 "$1` + py3compile + `"
+`
+	// Every package of Python code would start two interpreters to compile it. All
+	// of it is compiled at once instead, on all processors. What is no valid code
+	// for this Python (templates, examples) stays as it is.
+	customizeHook = `set -e
+rm "$1` + py3compile + `"
+chroot "$1" dpkg-divert --quiet --local --rename --remove ` + py3compile + `
+dirs=$(tr ' ' '\n' <"$1/var/cache/py3compile" 2>/dev/null | grep ^/ | sort -u) || true
+rm -f "$1/var/cache/py3compile"
+if [ -x "$1/usr/bin/python3" ]; then
+	chroot "$1" python3 -m compileall -qq -j 0 /usr/lib/python3/dist-packages $dirs || true
+fi
+`
+	py3compile = "/usr/bin/py3compile"
+	// What it would have compiled is noted.
+	py3compileStub = "#!/bin/sh\necho \"$@\" >>/var/cache/py3compile\n"
 )
 
 // bootstrapArgs are the arguments of mmdebstrap(1).
@@ -141,6 +166,7 @@ func bootstrapArgs(r Recipe, m aptconf.Mirror, apt []string, root string) []stri
 		"--dpkgopt=force-unsafe-io",
 		"--setup-hook=" + setupHook,
 		"--essential-hook=" + essentialHook,
+		"--customize-hook=" + customizeHook,
 	}
 	for _, path := range append(append([]string{}, excludes...), r.Excludes...) {
 		args = append(args, "--dpkgopt=path-exclude="+path)
@@ -152,7 +178,11 @@ func bootstrapArgs(r Recipe, m aptconf.Mirror, apt []string, root string) []stri
 	if m.Keyring != "" {
 		args = append(args, "--keyring="+m.Keyring)
 	}
-	return append(args, r.Suite, root, m.URI)
+	args = append(args, r.Suite, root, fmt.Sprintf("deb %s %s main", m.URI, r.Suite))
+	if m.Security != "" {
+		args = append(args, fmt.Sprintf("deb %s %s-security main", m.Security, r.Suite))
+	}
+	return args
 }
 
 // providesPackage is a package that dpkg believes is there.
@@ -166,7 +196,7 @@ func writeSeed(work string, r Recipe) error {
 			"Maintainer: updraft\nArchitecture: all\nVersion: 1\nProvides: " + strings.Join(sorted(r.Provides), ", ") +
 			"\nDescription: what the image does without\n"
 	}
-	files := []account{{"status", status}, {"list", "/.\n"}}
+	files := []account{{"status", status}, {"list", "/.\n"}, {"py3compile", py3compileStub}}
 	for _, f := range append(files, accounts()...) {
 		if err := os.WriteFile(filepath.Join(work, "seed."+f.file), []byte(f.lines), 0o600); err != nil {
 			return err

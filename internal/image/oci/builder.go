@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/google/renameio/v2"
 	"github.com/updraft-cloud/updraft/internal/drift"
@@ -28,6 +25,7 @@ const DefaultDir = "/var/cache/updraft/images"
 //	store/                     the store that podman reads
 //	layout/                    images in OCI layout, to push or to carry
 //	sbom/NAME-TAG.spdx.json    what is in an image
+//	log/NAME-TAG.log           what the packages said while it was built
 //	.build-NAME-TAG/, .lock    a build under way; its lock
 //	.lock                      held while the store changes
 type Builder struct {
@@ -90,8 +88,10 @@ func (b Builder) Ensure(ctx context.Context, r Recipe, log Log) error {
 }
 
 func (b Builder) ensure(ctx context.Context, r Recipe, log Log) error {
-	if err := os.MkdirAll(b.path("sbom"), 0o755); err != nil {
-		return err
+	for _, dir := range []string{"sbom", "log"} {
+		if err := os.MkdirAll(b.path(dir), 0o755); err != nil {
+			return err
+		}
 	}
 	b.sweep()
 	lock, err := lockFile(ctx, b.workDir(r)+lockSuffix)
@@ -129,7 +129,7 @@ func (b Builder) workDir(r Recipe) string {
 // build is called with the image's lock held.
 func (b Builder) build(ctx context.Context, r Recipe, lock *os.File, log Log) error {
 	work := b.workDir(r)
-	if err := discard(work); err != nil { // of a build that died
+	if err := os.RemoveAll(work); err != nil { // of a build that died
 		return err
 	}
 	if err := os.MkdirAll(work, 0o700); err != nil {
@@ -142,12 +142,12 @@ func (b Builder) build(ctx context.Context, r Recipe, lock *os.File, log Log) er
 		log("%s: built in %.0f s", r.Name, time.Since(start).Seconds())
 		return os.RemoveAll(work)
 	}
-	return errors.Join(err, discard(work))
+	return errors.Join(err, os.RemoveAll(work))
 }
 
 func (b Builder) buildIn(ctx context.Context, r Recipe, work string, lock *os.File, log Log) error {
 	root, start := filepath.Join(work, "root"), time.Now()
-	if err := bootstrap(ctx, r, b.Source, work, lock, log); err != nil {
+	if err := bootstrap(ctx, r, b.Source, work, b.path("log", r.Name+"-"+r.Tag()+".log"), lock, log); err != nil {
 		return err
 	}
 	if err := clean(root, start); err != nil {
@@ -201,28 +201,10 @@ func (b Builder) sweep() {
 			continue
 		}
 		if lock, err := tryLock(path); err == nil {
-			_ = discard(work)
+			_ = os.RemoveAll(work)
 			lock.Close()
 		}
 	}
-}
-
-// discard removes a build's directory with what is mounted in it.
-func discard(work string) error {
-	b, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		return err
-	}
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	for i := range lines { // the deepest last, so from the end
-		f := strings.Fields(lines[len(lines)-1-i])
-		if len(f) > 1 && strings.HasPrefix(f[1], work+"/") {
-			if err := unix.Unmount(f[1], unix.MNT_DETACH); err != nil {
-				return &fs.PathError{Op: "unmount", Path: f[1], Err: err}
-			}
-		}
-	}
-	return os.RemoveAll(work)
 }
 
 // withOwnThread keeps the goroutine on its thread while f runs: Pdeathsig tells

@@ -50,6 +50,7 @@ func (r Recipe) Digest() string {
 		{"excludes", sorted(r.Excludes)},
 		{"always", append(slices.Clone(excludes), unwanted()...)},
 		{"users", []string{passwd()}},
+		{"hooks", []string{setupHook, essentialHook, customizeHook, py3compileStub}},
 	} {
 		fmt.Fprintf(h, "%s %q\n", part.key, part.values)
 	}

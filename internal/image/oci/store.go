@@ -75,8 +75,8 @@ func (s store) init() error {
 	return nil
 }
 
-// read decodes one of the lists; an absent one is empty.
-func read[T any](path string) ([]T, error) {
+// readList decodes one of the lists; an absent one is empty.
+func readList[T any](path string) ([]T, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -91,9 +91,9 @@ func read[T any](path string) ([]T, error) {
 	return out, nil
 }
 
-// write replaces one of the lists, and then what its lock file says of the last
+// writeList replaces one of the lists, and then what its lock file says of the last
 // change (containers/storage, pkg/lockfile: 64 bytes that no other change has).
-func write[T any](path string, list []T) error {
+func writeList[T any](path string, list []T) error {
 	data, err := json.Marshal(list)
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func (s store) layersFile() string { return s.path("overlay-layers", "layers.jso
 func (s store) imagesFile() string { return s.path("overlay-images", "images.json") }
 
 // images returns what the store holds.
-func (s store) images() ([]imageRecord, error) { return read[imageRecord](s.imagesFile()) }
+func (s store) images() ([]imageRecord, error) { return readList[imageRecord](s.imagesFile()) }
 
 // find returns the image of that name whose layer is in place.
 func (s store) find(ref string) (imageRecord, bool, error) {
@@ -158,7 +158,7 @@ func (s store) add(ref, root string, m described) error {
 	if err := s.placeLayer(layer, root); err != nil {
 		return err
 	}
-	layers, err := read[layerRecord](s.layersFile())
+	layers, err := readList[layerRecord](s.layersFile())
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (s store) add(ref, root string, m described) error {
 		ID: layer, Created: m.created, CompressedDigest: m.diffID.String(), CompressedSize: m.size,
 		DiffDigest: m.diffID.String(), DiffSize: m.size,
 	})
-	if err := write(s.layersFile(), layers); err != nil {
+	if err := writeList(s.layersFile(), layers); err != nil {
 		return err
 	}
 	return s.addImage(ref, layer, m)
@@ -237,5 +237,5 @@ func (s store) addImage(ref, layer string, m described) error {
 	})
 	slices.Sort(r.Names)
 	r.Names = slices.Compact(r.Names)
-	return write(s.imagesFile(), append(all, r))
+	return writeList(s.imagesFile(), append(all, r))
 }
