@@ -37,7 +37,7 @@ func (f *files) stamp(name string) stamp {
 		return stamp{}
 	}
 	st := fi.Sys().(*syscall.Stat_t)
-	return stamp{dev: uint64(st.Dev), ino: st.Ino, size: st.Size, changed: timeOf(st.Ctim)}
+	return stamp{dev: st.Dev, ino: st.Ino, size: st.Size, changed: timeOf(st.Ctim)}
 }
 
 // Cached returns the value under key, loading it when a file has changed. A value

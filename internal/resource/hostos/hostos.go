@@ -2,9 +2,10 @@
 //
 // It guarantees that a file is replaced whole or not at all, also across a
 // power cut; that a command leaves no process of its group behind when its
-// context ends; and that nothing is remembered across a change. With a root
-// directory other than "/" no path leads out of it and no command runs, so that
-// tests can use it on a temporary directory.
+// context ends; and that nothing is remembered across a change. What the kinds
+// have systemctl do in bulk it asks of systemd itself, with the same outcome.
+// With a root directory other than "/" no path leads out of it and no command
+// runs, so that tests can use it on a temporary directory.
 package hostos
 
 import (

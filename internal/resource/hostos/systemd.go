@@ -2,6 +2,7 @@ package hostos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -22,6 +23,7 @@ const (
 	managerFace    = systemdName + ".Manager"
 	unitFace       = systemdName + ".Unit"
 	propertiesFace = "org.freedesktop.DBus.Properties"
+	getOne, getAll = "Get", "GetAll" // methods of properties
 )
 
 // systemdPatience bounds what is asked over the socket: a reload of a system of
@@ -55,7 +57,7 @@ func (h *Host) systemctl(ctx context.Context, c resource.Command) (out resource.
 	if err != nil {
 		return out, false
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	text, err := f(&systemd{conn})
 	if err != nil {
 		return out, false
@@ -180,9 +182,10 @@ func (s *systemd) show(names, properties []string) ([]byte, error) {
 	return []byte(strings.Join(blocks, "\n")), nil
 }
 
-var errShown = fmt.Errorf("systemd does not answer as expected")
+var errShown = errors.New("systemd does not answer as expected")
 
-// listed properties are told by ListUnitsByNames, with their places there.
+// listedAt returns the place of a property in what ListUnitsByNames tells of a
+// unit, -1 if it has none.
 func listedAt(property string) int {
 	switch property {
 	case "Id":
@@ -203,13 +206,13 @@ func listedAt(property string) int {
 func questions(name string, listed []any, properties []string) []dbus.Call {
 	p := dbus.Call{Destination: systemdName, Path: unitPath(name), Interface: propertiesFace}
 	if listed[3] != "active" {
-		p.Method, p.Args = "GetAll", []any{""}
+		p.Method, p.Args = getAll, []any{""}
 		return []dbus.Call{p}
 	}
 	var calls []dbus.Call
 	for _, property := range properties {
 		if listedAt(property) < 0 {
-			p.Method, p.Args = "Get", []any{faceOf(name, property), property}
+			p.Method, p.Args = getOne, []any{faceOf(name, property), property}
 			calls = append(calls, p)
 		}
 	}
@@ -248,12 +251,12 @@ func block(listed []any, properties []string, calls []dbus.Call, answers []dbus.
 	values := map[string]any{}
 	for i, a := range answers {
 		switch {
-		case a.Err != nil && calls[i].Method == "Get":
+		case a.Err != nil && calls[i].Method == getOne:
 		case a.Err != nil:
 			return "", a.Err
 		case len(a.Values) != 1:
 			return "", errShown
-		case calls[i].Method == "Get":
+		case calls[i].Method == getOne:
 			values[calls[i].Args[1].(string)] = a.Values[0]
 		default:
 			all, _ := a.Values[0].([]any)

@@ -14,6 +14,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -55,7 +56,7 @@ func Dial(ctx context.Context, socket string, uid int) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{conn: nc, r: bufio.NewReader(nc)}
-	c.stop = context.AfterFunc(ctx, func() { nc.Close() })
+	c.stop = context.AfterFunc(ctx, func() { _ = nc.Close() })
 	if err := c.authenticate(uid); err != nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("cannot log in to %s: %w", socket, err)
@@ -105,9 +106,8 @@ func (c *Conn) Do(calls ...Call) ([]Reply, error) {
 	for left := len(calls); left > 0; {
 		m, err := c.read()
 		if err != nil {
-			c.conn.Close()
-			<-wrote
-			return nil, err
+			_ = c.conn.Close() // or the writer might wait for ever
+			return nil, errors.Join(err, <-wrote)
 		}
 		i := int(m.replyTo) - int(first)
 		if m.kind != methodReturn && m.kind != methodError || i < 0 || i >= len(calls) || seen[i] {
