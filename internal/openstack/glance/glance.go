@@ -61,7 +61,7 @@ func build(d *stack.Deployment) []stack.Item {
 			Name: name, Image: "openstack", User: name, Exec: stack.Serve(ini),
 			Volumes:   conf.Mounted(stack.Mount(ini, ini), container.Volume{Source: data, Target: dataDir}),
 			RestartOn: conf.Watched(ini),
-			Ready:     &container.Ready{HTTP: "http://" + listen + "/healthcheck", Status: []int{200}},
+			Ready:     &container.Ready{HTTP: "http://" + listen + "/healthcheck", Status: []int{200}, Timeout: stack.Patience},
 		}, schema, "directory:"+data)
 		out = append(out, b.Items()...)
 	}

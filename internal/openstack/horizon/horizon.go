@@ -44,6 +44,7 @@ func build(d *stack.Deployment) []stack.Item {
 		b.Dir(stack.ConfigDir(name), "", "0755")
 		local := b.Config("settings.py", localSettings(d))
 		key := b.Secret("secret-key", d.Secrets.Password(secretKey), name)
+		data := b.Data(name)
 		listen := d.Address(h) + ":" + strconv.Itoa(stack.DashboardPort)
 		static := d.Release.Path("horizon-static")
 		ini := b.UWSGI(stack.UWSGI{
@@ -53,14 +54,19 @@ func build(d *stack.Deployment) []stack.Item {
 		// uWSGI begins as root, as the port is a privileged one.
 		b.Container(container.Resource{
 			Name: name, Image: "openstack", Exec: stack.Serve(ini),
-			Volumes:   []container.Volume{stack.Mount(local, settingsFile), stack.Mount(key, key), stack.Mount(ini, ini)},
+			Volumes: []container.Volume{
+				stack.Mount(local, settingsFile), stack.Mount(key, key), stack.Mount(ini, ini), {Source: data, Target: keyDir},
+			},
 			RestartOn: []string{local, key, ini},
-			Ready:     &container.Ready{HTTP: "http://" + listen + "/auth/login/", Status: []int{200}},
-		})
+			Ready:     &container.Ready{HTTP: "http://" + listen + "/auth/login/", Status: []int{200}, Timeout: stack.Patience},
+		}, "directory:"+data)
 		out = append(out, b.Items()...)
 	}
 	return out
 }
+
+// keyDir is where the package's own settings make a key before ours are read.
+const keyDir = "/var/lib/openstack-dashboard/secret-key"
 
 // settingsFile is read after the package's own files.
 const settingsFile = "/etc/openstack-dashboard/local_settings.d/_9999_updraft.py"

@@ -67,7 +67,7 @@ func serve(b *stack.Builder, conf stack.Oslo, needs []string) {
 		Name: name, Image: "openstack", User: name, Exec: stack.Serve(ini),
 		Volumes:   conf.Mounted(stack.Mount(ini, ini)),
 		RestartOn: conf.Watched(ini),
-		Ready:     &container.Ready{HTTP: "http://" + listen + "/v3", Status: []int{200}},
+		Ready:     &container.Ready{HTTP: "http://" + listen + "/v3", Status: []int{200}, Timeout: stack.Patience},
 	}, needs...)
 }
 

@@ -13,7 +13,7 @@ func agent(b *stack.Builder) {
 	data := b.Data(name)
 	run := b.Runtime("/run/netns", "/run/openvswitch")
 	b.Container(container.Resource{
-		Name: "ovn-metadata", Image: image, Privileged: true, Exec: []string{"neutron-ovn-metadata-agent"},
+		Name: "ovn-metadata", Image: image, Privileged: true, Exec: withConfig("neutron-ovn-metadata-agent"),
 		Volumes: conf.Mounted(
 			container.Volume{Source: "/run/netns", Target: "/run/netns", Options: "rshared"},
 			container.Volume{Source: "/run/openvswitch", Target: "/run/openvswitch"},

@@ -56,14 +56,20 @@ func server(b *stack.Builder) {
 	conf := b.Oslo("neutron.conf", serverConfig(d, address), name)
 	schema := stack.OnHost(d.First(), "command:neutron schema")
 	if b.Host == d.First() {
-		job := stack.Job{Image: image, User: name, Run: []string{"neutron-db-manage", "upgrade", "heads"}, Volumes: conf.Volumes, Needs: conf.Needs()}
+		job := stack.Job{Image: image, User: name, Run: withConfig("neutron-db-manage", "upgrade", "heads"), Volumes: conf.Volumes, Needs: conf.Needs()}
 		schema = b.Schema(stack.Schema{Job: job, Database: name, Witness: "standardattributes"})
 	}
 	b.Container(container.Resource{
-		Name: "neutron-server", Image: image, User: name, Exec: []string{"neutron-server"},
+		Name: "neutron-server", Image: image, User: name, Exec: withConfig("neutron-server"),
 		Volumes: conf.Volumes, RestartOn: conf.Paths,
-		Ready: &container.Ready{HTTP: "http://" + address + ":" + strconv.Itoa(port) + "/", Status: []int{200}},
+		Ready: &container.Ready{HTTP: "http://" + address + ":" + strconv.Itoa(port) + "/", Status: []int{200}, Timeout: stack.Patience},
 	}, schema, "container:ovn-nb", "container:ovn-sb")
+}
+
+// withConfig is a program that is told of its configuration: left to themselves,
+// distributions' programs add packaged files of settings, which come last.
+func withConfig(program string, args ...string) []string {
+	return append([]string{program, "--config-file", "/etc/neutron/neutron.conf", "--config-dir", "/etc/neutron/neutron.conf.d"}, args...)
 }
 
 // common is what the server and the agent are told.

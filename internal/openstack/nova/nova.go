@@ -84,7 +84,7 @@ func controller(b *stack.Builder, conf stack.Oslo) {
 	b.Container(container.Resource{
 		Name: "nova-novncproxy", Image: image, User: name, Exec: []string{"nova-novncproxy", "--web", d.Release.Path("novnc")},
 		Volumes: conf.Volumes, RestartOn: conf.Paths,
-		Ready: &container.Ready{HTTP: "http://" + address + ":" + strconv.Itoa(stack.ConsolePort) + "/vnc_lite.html", Status: []int{200}},
+		Ready: &container.Ready{HTTP: "http://" + address + ":" + strconv.Itoa(stack.ConsolePort) + "/vnc_lite.html", Status: []int{200}, Timeout: stack.Patience},
 	}, mapped...)
 }
 
@@ -97,7 +97,7 @@ func wsgi(b *stack.Builder, conf stack.Oslo, program, address string, port, proc
 	b.Container(container.Resource{
 		Name: program, Image: image, User: name, Exec: stack.Serve(ini),
 		Volumes: conf.Mounted(stack.Mount(ini, ini)), RestartOn: conf.Watched(ini),
-		Ready: &container.Ready{HTTP: "http://" + listen + "/", Status: []int{200}},
+		Ready: &container.Ready{HTTP: "http://" + listen + "/", Status: []int{200}, Timeout: stack.Patience},
 	}, needs...)
 }
 

@@ -53,7 +53,7 @@ func serve(b *stack.Builder, conf stack.Oslo, schema string) {
 		Name: name, Image: "openstack", User: name, Exec: stack.Serve(ini),
 		Volumes:   conf.Mounted(stack.Mount(ini, ini)),
 		RestartOn: conf.Watched(ini),
-		Ready:     &container.Ready{HTTP: "http://" + listen + "/", Status: []int{200}},
+		Ready:     &container.Ready{HTTP: "http://" + listen + "/", Status: []int{200}, Timeout: stack.Patience},
 	}, schema)
 }
 

@@ -67,14 +67,10 @@ func DatabaseSection(d *Deployment, f *INI, section, user, database string) {
 // Messaging sets how a service reaches the message queue. With more than one
 // controller queues are replicated (quorum queues); what cannot be replicated in
 // a queue's life is its type, so that is settled by the number of controllers.
-//
-// The heartbeat stays in a green thread: in a thread of its own it starves under
-// eventlet (https://bugs.launchpad.net/oslo.messaging/+bug/1949964).
 func Messaging(d *Deployment, f *INI) {
 	replicated := len(d.Spec.Controllers) > 1
 	f.Set("DEFAULT", "transport_url", TransportURL(d))
 	f.SetAll("oslo_messaging_rabbit",
-		"heartbeat_in_pthread", false,
 		"rabbit_quorum_queue", replicated,
 		"rabbit_transient_quorum_queue", replicated,
 	)

@@ -42,7 +42,12 @@ func (u UWSGI) String() string {
 	b.WriteString("[uwsgi]\n")
 	set := func(key string, value any) { fmt.Fprintf(&b, "%s = %v\n", key, value) }
 	set("plugins", "python3")
-	set("http-socket", u.Listen)
+	if u.User == "" {
+		set("http-socket", u.Listen)
+	} else { // only shared sockets are opened as root
+		set("shared-socket", u.Listen)
+		set("http-socket", "=0")
+	}
 	set("wsgi-file", u.App)
 	set("procname-prefix-spaced", u.Name)
 	set("processes", max(1, u.Processes))
@@ -78,3 +83,7 @@ func (b *Builder) UWSGI(u UWSGI) string { return b.Config(u.Name+"-uwsgi.ini", u
 
 // Serve is the command line for what UWSGI returned.
 func Serve(path string) []string { return []string{PythonUWSGI, "--ini", path} }
+
+// Patience is how long an API may take to answer after its start: a few seconds,
+// and many times that while a small host starts all of them at once.
+const Patience = "3m"
