@@ -69,7 +69,7 @@ func (c overrideCheck) errorf(path, mend, format string, args ...any) {
 	c.d.Diags.Errorf(c.pos(path), fullPath(path), mend, format, args...)
 }
 
-// pos is the nearest known position.
+// pos is the position of the value there, or of the nearest known above it.
 func (c overrideCheck) pos(path string) diag.Pos {
 	for {
 		if p := c.d.Spec.Overrides.PosOf(path); !p.IsZero() || path == "" {
