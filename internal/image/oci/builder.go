@@ -112,7 +112,7 @@ func (b Builder) ensure(ctx context.Context, r Recipe, log Log) error {
 		}
 	}
 	if b.Layouts {
-		return b.addLayout(ctx, i, r.Ref(""), log)
+		return b.addLayout(ctx, i, r.Ref(""), b.workDir(r), log)
 	}
 	return nil
 }
@@ -177,8 +177,34 @@ func (b Builder) buildIn(ctx context.Context, r Recipe, work string, lock *os.Fi
 
 // sbomFile is where the packages of an image are listed.
 func (b Builder) sbomFile(ref string) string {
-	name := strings.ReplaceAll(strings.TrimPrefix(ref, LocalPrefix), ":", "-")
-	return b.path("sbom", name+".spdx.json")
+	return b.path("sbom", fileName(ref)+".spdx.json")
+}
+
+// fileName returns NAME-TAG.
+func fileName(ref string) string {
+	return filepath.Base(strings.ReplaceAll(ref, ":", "-"))
+}
+
+// scratch returns an empty directory that only this process uses until it calls
+// done, which removes it.
+func (b Builder) scratch(ctx context.Context, name string) (work string, done func(), err error) {
+	work = b.path(workPrefix + name)
+	if err := os.MkdirAll(b.path(), 0o755); err != nil {
+		return "", nil, err
+	}
+	lock, err := lockFile(ctx, work+lockSuffix)
+	if err != nil {
+		return "", nil, err
+	}
+	done = func() {
+		_ = os.RemoveAll(work) // or the next does
+		lock.Close()
+	}
+	if err := errors.Join(os.RemoveAll(work), os.MkdirAll(work, 0o700)); err != nil {
+		done()
+		return "", nil, err
+	}
+	return work, done, nil
 }
 
 // locked runs f with the store locked.

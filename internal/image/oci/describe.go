@@ -119,12 +119,17 @@ func (b Builder) stored(i imageRecord) (described, error) {
 	if err != nil {
 		return described{}, err
 	}
+	return decodeConfig(raw)
+}
+
+// decodeConfig understands the configuration of an image of ours.
+func decodeConfig(raw []byte) (described, error) {
 	var c v1.ConfigFile
 	if err := json.Unmarshal(raw, &c); err != nil {
 		return described{}, err
 	}
 	if len(c.RootFS.DiffIDs) != 1 {
-		return described{}, fmt.Errorf("image %s has %d layers, and ours have one", i.ID, len(c.RootFS.DiffIDs))
+		return described{}, fmt.Errorf("its configuration has %d layers, and ours have one", len(c.RootFS.DiffIDs))
 	}
 	return described{created: c.Created.Time, diffID: c.RootFS.DiffIDs[0], arch: c.Architecture, rawConfig: raw, labels: c.Config.Labels}, nil
 }
