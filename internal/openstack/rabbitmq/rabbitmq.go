@@ -1,0 +1,183 @@
+// Package rabbitmq is the message queue between the parts of each service.
+//
+// Controllers are one cluster. Its members are named by their addresses, so that
+// neither DNS nor /etc/hosts has a say in whether the queue works, and Erlang's
+// own ports are on the network of the APIs alone.
+//
+// The services' password is compared with what the server accepts, by signing in
+// as a client would, and set anew where it is not: a rotation needs no restart.
+package rabbitmq
+
+import (
+	_ "embed"
+	"encoding/binary"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/updraft-cloud/updraft/internal/configset"
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/openstack/stack"
+	"github.com/updraft-cloud/updraft/internal/resource/command"
+	"github.com/updraft-cloud/updraft/internal/resource/container"
+	"github.com/updraft-cloud/updraft/internal/resource/file"
+	"github.com/updraft-cloud/updraft/internal/spec"
+	"github.com/updraft-cloud/updraft/internal/transport"
+)
+
+const (
+	name = "rabbitmq"
+	user = "rabbitmq"
+	// home is where RabbitMQ keeps everything, in its container.
+	home = "/var/lib/rabbitmq"
+	// SecretCookie is the secret by which members know each other.
+	secretCookie = "rabbitmq-cookie"
+	// memory is above which publishers have to wait.
+	memory = "512MB"
+	// UserRef is what those that connect need: the server takes the password.
+	userJob = "rabbitmq user"
+)
+
+// Service returns the service.
+func Service() stack.Service {
+	return stack.Service{Name: name, Doc: "The message queue between the parts of each service (RabbitMQ).", Build: build}
+}
+
+//go:embed login.sh
+var loginScript string
+
+func build(d *stack.Deployment) []stack.Item {
+	var out []stack.Item
+	for i, h := range d.Spec.Controllers {
+		b := d.On(h, name)
+		var after []string
+		if i > 0 {
+			// Two that form a cluster at once may form two.
+			after = append(after, stack.OnHost(d.Spec.Controllers[i-1], "container:"+name))
+		}
+		server(b, after)
+		if h == d.First() {
+			account(b)
+		}
+		out = append(out, b.Items()...)
+	}
+	return out
+}
+
+// server adds a controller's member of the cluster.
+func server(b *stack.Builder, after []string) {
+	dir := b.Dir(stack.ConfigDir(name), "", "0755")
+	data := b.Data(user)
+	address := b.D.Address(b.Host)
+	owner := fmt.Sprint(b.D.Release.UID(user))
+	cookie := &file.Resource{
+		Path: path.Join(data, ".erlang.cookie"), Content: b.D.Secrets.Password(secretCookie),
+		Mode: "0400", Owner: owner, Group: owner, Sensitive: true,
+	}
+	b.Add(configset.Item{Resource: cookie, Phase: engine.Configure})
+	first := b.Secret("first/user.conf", firstUser(b.D), user)
+	conf := b.Config("rabbitmq.conf", config(b.D, b.Host))
+	b.Container(container.Resource{
+		Name: name, Image: "infra", User: user, Exec: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"}, NoFile: openFiles,
+		Env: map[string]string{
+			"HOME":                  home,
+			"LANG":                  "C.UTF-8",
+			"RABBITMQ_NODENAME":     node(address),
+			"RABBITMQ_USE_LONGNAME": "true",
+			"RABBITMQ_CONFIG_FILE":  conf,
+			"RABBITMQ_CONFIG_FILES": path.Dir(first),
+			"ERL_EPMD_ADDRESS":      address,
+			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {" +
+				strings.ReplaceAll(address, ".", ",") + "}",
+		},
+		Volumes:     []container.Volume{stack.Mount(dir, dir), {Source: data, Target: home}},
+		RestartOn:   []string{conf, cookie.Path},
+		Ready:       &container.Ready{TCP: fmt.Sprintf("%s:%d", address, stack.RabbitPort), Timeout: "3m"},
+		StopTimeout: "30s",
+	}, append(after, "file:"+first)...)
+}
+
+// openFiles is room for connections and queues.
+const openFiles = 65536
+
+// node is the name of the member with that address.
+func node(address string) string { return "rabbit@" + address }
+
+// config is a member's configuration.
+//
+// Source: RabbitMQ's documentation, "Configuration", "Cluster Formation and Peer
+// Discovery".
+func config(d *stack.Deployment, h *spec.Host) string {
+	lines := []string{
+		fmt.Sprintf("listeners.tcp.1 = %s:%d", d.Address(h), stack.RabbitPort),
+		"loopback_users = none",
+		"vm_memory_high_watermark.absolute = " + memory,
+		"log.console = true",
+		"log.console.level = warning",
+		"log.file = false",
+	}
+	if len(d.Spec.Controllers) > 1 {
+		lines = append(lines, "cluster_partition_handling = pause_minority", "cluster_formation.peer_discovery_backend = classic_config")
+		for i, c := range d.Spec.Controllers {
+			lines = append(lines, fmt.Sprintf("cluster_formation.classic_config.nodes.%d = %s", i+1, node(d.Address(c))))
+		}
+	}
+	return stack.Header + strings.Join(lines, "\n") + "\n"
+}
+
+// firstUser is read by a server that has no users yet, so that the first start
+// needs no more than that. It is a file of its own, as no restart is due when it
+// changes.
+func firstUser(d *stack.Deployment) string {
+	return stack.Header + fmt.Sprintf("default_user = %s\ndefault_pass = %s\ndefault_permissions.configure = .*\n"+
+		"default_permissions.read = .*\ndefault_permissions.write = .*\n", stack.RabbitUser, d.Secrets.Password(stack.SecretRabbit))
+}
+
+// account adds the command that keeps the services' user as it should be.
+func account(b *stack.Builder) {
+	password := b.D.Secrets.Password(stack.SecretRabbit)
+	login := b.Config("login.sh", loginScript)
+	frame := &file.Resource{
+		Path: path.Join(stack.ConfigDir(name), "login.amqp"), Data: startOK(stack.RabbitUser, password),
+		Mode: "0600", Owner: "root", Group: "root", Sensitive: true,
+	}
+	b.Add(configset.Item{Resource: frame, Phase: engine.Configure})
+	secret := b.Secret("password", password+"\n", "")
+	ctl := func(args ...string) string {
+		return transport.Quote(slices.Concat([]string{"podman", "exec", "--interactive", name, "rabbitmqctl", "--quiet"}, args)...)
+	}
+	u := stack.RabbitUser
+	b.Add(configset.Item{
+		Resource: &command.Resource{
+			Name: userJob,
+			Script: ctl("await_startup") + "\n" +
+				ctl("change_password", u) + " <" + secret + " || " + ctl("add_user", u) + " <" + secret + "\n" +
+				ctl("set_permissions", "--vhost", "/", u, ".*", ".*", ".*") + "\n",
+			Unless: fmt.Sprintf("bash %s %s %d %s", login, b.D.Address(b.Host), stack.RabbitPort, frame.Path),
+		},
+		Phase: engine.Start, Needs: []string{"container:" + name, "file:" + login}, Triggers: []string{"file:" + secret},
+	})
+}
+
+// startOK is the second thing that a client says: who it is.
+//
+// Source: the specification of AMQP 0-9-1, sections 2.3.5 (frames) and 1.4.2.3
+// (connection.start-ok), and SASL's mechanism PLAIN (RFC 4616).
+func startOK(user, password string) []byte {
+	const classConnection, methodStartOK, frameMethod, frameEnd = 10, 11, 1, 0xCE
+	var body []byte
+	body = binary.BigEndian.AppendUint16(body, classConnection)
+	body = binary.BigEndian.AppendUint16(body, methodStartOK)
+	body = binary.BigEndian.AppendUint32(body, 0) // no properties of the client
+	body = append(body, shortString("PLAIN")...)
+	response := "\x00" + user + "\x00" + password
+	body = binary.BigEndian.AppendUint32(body, uint32(len(response))) //nolint:gosec // a password is short
+	body = append(body, response...)
+	body = append(body, shortString("en_US")...)
+	frame := []byte{frameMethod, 0, 0}                              // channel 0
+	frame = binary.BigEndian.AppendUint32(frame, uint32(len(body))) //nolint:gosec // as above
+	return append(append(frame, body...), frameEnd)
+}
+
+func shortString(s string) []byte { return append([]byte{byte(len(s))}, s...) }
