@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,6 +23,10 @@ func (a *app) handoffCommand() *cobra.Command {
 		Long: `handoff writes inventories for Ansible (hosts, hosts.yaml), ssh_config, a fragment
 for /etc/hosts (etc-hosts), DNS zones (zone, zone.*) and everything as JSON (facts.json). They hold no
 secrets, only the paths of keys. up writes them too.
+
+Of an OpenStack it also writes clouds.yaml and openrc, which hold the administrator's
+password and are for you alone, the certificates to trust (ca.pem), and the list of
+endpoints (endpoints.json, endpoints.txt).
 
   ansible all -m ping -i DIR/hosts        ssh -F DIR/ssh_config web1
 ` + exitHelp,
@@ -70,6 +75,12 @@ func (s *session) handoff(dir string) error {
 	}
 	for _, n := range s.cloud.Networks {
 		in.Networks = append(in.Networks, handoff.Network{Name: n.Name, CIDR: n.CIDR, CIDR6: n.CIDR6, Deployer: n.Deployer})
+	}
+	if s.cloud.OpenStack != nil {
+		in.OpenStack, err = s.openstackAccess()
+		if err != nil && !errors.Is(err, errNotMade) {
+			return err
+		}
 	}
 	files, err := handoff.Files(in)
 	if err != nil {

@@ -115,7 +115,7 @@ and configured hosts, and the proof by test that all of it works.
 		a.planCommand(), a.applyCommand(), a.upCommand(), a.destroyCommand(),
 		a.statusCommand(), a.verifyCommand(), a.handoffCommand(), a.timelineCommand(),
 		a.sshCommand(), a.execCommand(), a.logsCommand(),
-		a.secretsCommand(),
+		a.secretsCommand(), a.openstackCommand(), a.openCommand(),
 		a.labCommand(), a.cacheCommand(), a.genCommand(),
 	)
 	return root
