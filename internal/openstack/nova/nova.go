@@ -112,7 +112,8 @@ func common(d *stack.Deployment, address string) *stack.INI {
 	stack.ServiceUser(d, &f, name)
 	stack.Client(d, &f, "placement", name)
 	stack.Client(d, &f, "neutron", name)
-	stack.Client(d, &f, "glance", name)
+	// Images are asked for with the user's own token.
+	f.SetAll("glance", "region_name", d.Spec.Region, "cafile", stack.CAFile)
 	stack.Locks(&f, path.Join(stateDir, "locks"))
 	f.SetAll("vnc", "enabled", true, "novncproxy_base_url", consoleURL(d))
 	return &f

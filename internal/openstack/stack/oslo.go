@@ -12,11 +12,16 @@ import (
 const Project = "service"
 
 // Client sets how a service's user signs in to Keystone, in the section of a
-// client of that service.
-//
-// Source: keystoneauth's documentation, "Loading Plugins Options"; every client
-// of OpenStack's services reads these.
+// client of another service, and whose endpoints it takes.
 func Client(d *Deployment, f *INI, section, user string) {
+	signIn(d, f, section, user)
+	f.Set(section, "region_name", d.Spec.Region)
+}
+
+// signIn sets what keystoneauth's plugin "password" asks for.
+//
+// Source: keystoneauth's documentation, "Loading Plugins Options".
+func signIn(d *Deployment, f *INI, section, user string) {
 	f.SetAll(section,
 		"auth_type", "password",
 		"auth_url", d.AuthURL(),
@@ -25,7 +30,6 @@ func Client(d *Deployment, f *INI, section, user string) {
 		"user_domain_name", "Default",
 		"project_name", Project,
 		"project_domain_name", "Default",
-		"region_name", d.Spec.Region,
 		"cafile", CAFile,
 	)
 }
@@ -49,7 +53,7 @@ func Authtoken(d *Deployment, f *INI, user string) {
 func ServiceUser(d *Deployment, f *INI, user string) {
 	const section = "service_user"
 	f.Set(section, "send_service_user_token", true)
-	Client(d, f, section, user)
+	signIn(d, f, section, user)
 }
 
 // DatabaseSection sets where a service keeps its data. Services are started while
