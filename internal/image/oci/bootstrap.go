@@ -52,20 +52,53 @@ func (s Source) mirror(suite string) (aptconf.Mirror, error) {
 // The build has its own process and mount namespaces, and dies with updraft: one
 // that is killed leaves no process and nothing mounted.
 func bootstrap(ctx context.Context, r Recipe, s Source, work, logFile string, lock *os.File, log Log) error {
-	m, err := s.mirror(r.Suite)
+	args, err := s.arguments(ctx, r, filepath.Join(work, "root"))
 	if err != nil {
 		return err
 	}
 	if err := writeSeed(work, r); err != nil {
 		return err
 	}
-	args := append([]string{"--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap"},
-		bootstrapArgs(r, m, aptOptions(ctx, s), filepath.Join(work, "root"))...)
-	cmd := exec.CommandContext(ctx, "unshare", args...)
+	return withOwnThread(func() error {
+		return run(mmdebstrap(ctx, work, lock, args), logFile, &progress{name: r.Name, log: log})
+	})
+}
+
+// simulate only resolves the recipe's packages.
+func simulate(ctx context.Context, r Recipe, s Source) error {
+	work, err := os.MkdirTemp("", "updraft-simulate-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	args, err := s.arguments(ctx, r, filepath.Join(work, "root"))
+	if err != nil {
+		return err
+	}
+	return withOwnThread(func() error {
+		cmd := mmdebstrap(ctx, work, nil, append([]string{"--simulate"}, args...))
+		return run(cmd, filepath.Join(work, "log"), &progress{name: r.Name, log: func(string, ...any) {}})
+	})
+}
+
+// arguments are all those of mmdebstrap(1).
+func (s Source) arguments(ctx context.Context, r Recipe, root string) ([]string, error) {
+	m, err := s.mirror(r.Suite)
+	if err != nil {
+		return nil, err
+	}
+	return bootstrapArgs(r, m, aptOptions(ctx, s), root), nil
+}
+
+// mmdebstrap returns the command in its own namespaces.
+func mmdebstrap(ctx context.Context, work string, lock *os.File, args []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "unshare", append([]string{"--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap"}, args...)...)
 	cmd.Env = append(os.Environ(), "UPDRAFT_SEED="+work, "TMPDIR="+work, "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "HOME=/root")
-	cmd.ExtraFiles = []*os.File{lock}
+	if lock != nil {
+		cmd.ExtraFiles = []*os.File{lock}
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	return withOwnThread(func() error { return run(cmd, logFile, &progress{name: r.Name, log: log}) })
+	return cmd
 }
 
 // run runs mmdebstrap and follows what it says.

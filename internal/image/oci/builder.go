@@ -240,3 +240,28 @@ func withOwnThread(f func() error) error {
 	defer runtime.UnlockOSThread()
 	return f()
 }
+
+// Root returns the directory with the files of an image that is built. They are
+// shared by every container: whoever changes one changes them all.
+func (b Builder) Root(r Recipe) (string, error) {
+	i, ok, err := b.store().find(r.Ref(""))
+	if err == nil && !ok {
+		err = errors.New("it is not built")
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot look into image %s: %w", r, err)
+	}
+	return b.store().root(i), nil
+}
+
+// Simulate asks the package manager whether the recipe can be built, and installs
+// nothing.
+func (b Builder) Simulate(ctx context.Context, r Recipe) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	if err := simulate(ctx, r, b.Source); err != nil {
+		return fmt.Errorf("cannot build image %s: %w", r, err)
+	}
+	return nil
+}
