@@ -59,3 +59,12 @@ func ovn(d *Deployment, port int) string {
 func OVNRemote(address string, port int) string {
 	return "tcp:" + net.JoinHostPort(address, strconv.Itoa(port))
 }
+
+// OVNListen is where a server of an OVN database listens, after the "p" for
+// passive: the port comes first there.
+func OVNListen(address string, port int) string {
+	if strings.Contains(address, ":") {
+		address = "[" + address + "]"
+	}
+	return "tcp:" + strconv.Itoa(port) + ":" + address
+}
