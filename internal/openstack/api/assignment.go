@@ -14,7 +14,7 @@ import (
 
 // assignments is the list of who has which role where. Its elements have no IDs.
 func assignments() collection {
-	return collection{"identity", "role_assignments", "", "role_assignments", "role_assignment", ""}
+	return collection{service: "identity", path: "role_assignments", plural: "role_assignments", single: "role_assignment"}
 }
 
 // RoleAssignment gives a user a role in a project, a domain, or the system.

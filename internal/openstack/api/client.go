@@ -282,6 +282,33 @@ func (c *Client) call(ctx context.Context, r request) error {
 	return c.wrap(ctx, r.doing, err)
 }
 
+// Call sends a request to a service and decodes the answer into out, if there
+// is to be one. doing completes "cannot …" in errors, which are classified by
+// package retry.
+func (c *Client) Call(ctx context.Context, service, method, path string, body, out any, doing string) error {
+	return c.call(ctx, request{service: service, method: method, path: path, body: body, out: out, doing: doing})
+}
+
+// All reads a list, all pages of it, into out, a pointer to a slice. plural is
+// the key under which bodies hold it.
+func (c *Client) All(ctx context.Context, service, path, plural string, out any) error {
+	things, err := c.list(ctx, collection{service: service, path: path, plural: plural, exact: true})
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(things)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("cannot list %s: %w", plural, err)
+	}
+	return nil
+}
+
+// Gone reports whether err says that a thing does not exist.
+func Gone(err error) bool { return statusOf(err) == http.StatusNotFound }
+
 // resolveURL joins a path to the base of a service. A path that begins with a
 // slash, as in links to the next page, replaces the base's.
 func resolveURL(base, path string) (string, error) {

@@ -14,23 +14,23 @@ import (
 // Keystone's own things. API reference: docs.openstack.org/api-ref/identity/v3.
 
 func projects() collection {
-	return collection{"identity", "projects", "", "projects", "project", http.MethodPatch}
+	return collection{service: "identity", path: "projects", plural: "projects", single: "project", method: http.MethodPatch}
 }
 
 func users() collection {
-	return collection{"identity", "users", "", "users", "user", http.MethodPatch}
+	return collection{service: "identity", path: "users", plural: "users", single: "user", method: http.MethodPatch}
 }
 
 func roles() collection {
-	return collection{"identity", "roles", "", "roles", "role", http.MethodPatch}
+	return collection{service: "identity", path: "roles", plural: "roles", single: "role", method: http.MethodPatch}
 }
 
 func services() collection {
-	return collection{"identity", "services", "", "services", "service", http.MethodPatch}
+	return collection{service: "identity", path: "services", plural: "services", single: "service", method: http.MethodPatch}
 }
 
 func endpoints() collection {
-	return collection{"identity", "endpoints", "", "endpoints", "endpoint", http.MethodPatch}
+	return collection{service: "identity", path: "endpoints", plural: "endpoints", single: "endpoint", method: http.MethodPatch}
 }
 
 // Project is a tenant.

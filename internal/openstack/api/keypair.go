@@ -58,7 +58,7 @@ func (k *Keypair) collection(ctx context.Context, v *view) (c collection, user s
 	if user, err = v.ref(ctx, users(), name, object{"name": name}); err != nil {
 		return c, "", err
 	}
-	return collection{"compute", "os-keypairs", "user_id=" + url.QueryEscape(user), "keypairs", "keypair", ""}, user, nil
+	return collection{service: "compute", path: "os-keypairs", query: "user_id=" + url.QueryEscape(user), plural: "keypairs", single: "keypair"}, user, nil
 }
 
 func (k *Keypair) find(ctx context.Context, v *view) (got object, c collection, user string, err error) {

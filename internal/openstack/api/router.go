@@ -12,13 +12,13 @@ import (
 )
 
 func routers() collection {
-	return collection{"network", "routers", "", "routers", "router", http.MethodPut}
+	return collection{service: "network", path: "routers", plural: "routers", single: "router", method: http.MethodPut}
 }
 
 // interfaces is the list of all routers' ports on subnets.
 func interfaces() collection {
 	const owners = "device_owner=network:router_interface&device_owner=network:router_interface_distributed&device_owner=network:ha_router_replicated_interface"
-	return collection{"network", "ports", owners, "ports", "port", http.MethodPut}
+	return collection{service: "network", path: "ports", query: owners, plural: "ports", single: "port", method: http.MethodPut}
 }
 
 // Router joins subnets, and connects them to the outside.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -17,7 +18,7 @@ import (
 )
 
 func securityGroups() collection {
-	return collection{"network", "security-groups", "", "security_groups", "security_group", http.MethodPut}
+	return collection{service: "network", path: "security-groups", plural: "security_groups", single: "security_group", method: http.MethodPut}
 }
 
 // SecurityGroup is a set of rules for what may reach servers.
@@ -256,10 +257,11 @@ func (g *SecurityGroup) settle(ctx context.Context, v *view, project string, got
 		return err
 	}
 	defer v.forget(securityGroups())
-	for text, o := range want {
+	for _, text := range slices.Sorted(maps.Keys(want)) {
 		if have[text] != nil {
 			continue
 		}
+		o := want[text]
 		r := request{
 			service: "network", method: http.MethodPost, path: "security-group-rules",
 			body:  map[string]any{"security_group_rule": o.with(object{"security_group_id": got.text("id")})},
@@ -269,10 +271,11 @@ func (g *SecurityGroup) settle(ctx context.Context, v *view, project string, got
 			return err
 		}
 	}
-	for text, o := range have {
+	for _, text := range slices.Sorted(maps.Keys(have)) {
 		if want[text] != nil {
 			continue
 		}
+		o := have[text]
 		r := request{
 			service: "network", method: http.MethodDelete, path: "security-group-rules/" + o.text("id"),
 			doing: "remove rule " + text + " from security group " + g.Key(),

@@ -22,34 +22,36 @@ type collection struct {
 	plural, single string
 	// method is how a thing is changed; empty: not at all.
 	method string
+	// exact says that path is where the list is read.
+	exact bool
 }
 
 // The collections.
 func domains() collection {
-	return collection{"identity", "domains", "", "domains", "domain", http.MethodPatch}
+	return collection{service: "identity", path: "domains", plural: "domains", single: "domain", method: http.MethodPatch}
 }
 
 func networks() collection {
-	return collection{"network", "networks", "", "networks", "network", http.MethodPut}
+	return collection{service: "network", path: "networks", plural: "networks", single: "network", method: http.MethodPut}
 }
 
 func subnets() collection {
-	return collection{"network", "subnets", "", "subnets", "subnet", http.MethodPut}
+	return collection{service: "network", path: "subnets", plural: "subnets", single: "subnet", method: http.MethodPut}
 }
 
 func images() collection {
-	return collection{"image", "images", "limit=1000", "images", "", http.MethodPatch}
+	return collection{service: "image", path: "images", query: "limit=1000", plural: "images", method: http.MethodPatch}
 }
 
 func flavors() collection {
 	// A "detail" list holds extra specs; is_public=None lists private ones too.
-	return collection{"compute", "flavors", "is_public=None", "flavors", "flavor", ""}
+	return collection{service: "compute", path: "flavors", query: "is_public=None", plural: "flavors", single: "flavor"}
 }
 
 // listPath is where the whole list is read.
 func (c collection) listPath() string {
 	path := c.path
-	if c.service == "compute" && (c.plural == "flavors" || c.plural == "servers") {
+	if c.plural == "flavors" && !c.exact {
 		path += "/detail"
 	}
 	if c.query != "" {
