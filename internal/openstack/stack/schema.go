@@ -24,7 +24,13 @@ type Schema struct {
 // SQL returns shell text that asks the database of a controller, as root through
 // its socket.
 func SQL(query string) string {
-	return Inside("mariadb", transport.Quote("mariadb", "--socket="+DatabaseSocket, "--batch", "--skip-column-names", "--raw", "--execute="+query))
+	return sqlClient("--batch", "--skip-column-names", "--raw", "--execute="+query)
+}
+
+// sqlClient is the client at the database's own socket, where there is nothing to
+// verify: by default it would look for the server's authority among the system's.
+func sqlClient(args ...string) string {
+	return Inside("mariadb", transport.Quote(append([]string{"mariadb", "--no-defaults", "--skip-ssl", "--socket=" + DatabaseSocket}, args...)...))
 }
 
 // DatabaseReady is what a job that uses a database needs, on the controller that
@@ -94,7 +100,7 @@ fi
 		SQL("SHOW CREATE DATABASE "+s.Database),
 		s.Database,
 		SQL("DROP DATABASE "+s.Database),
-		Inside("mariadb", transport.Quote("mariadb", "--socket="+DatabaseSocket)))
+		sqlClient())
 }
 
 // RunJob is where a job's script runs the job's container.
