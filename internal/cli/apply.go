@@ -28,7 +28,7 @@ variables and --only are then those of the plan.
 			if err != nil {
 				return err
 			}
-			s, err := a.load()
+			s, err := a.loadToApply()
 			if err != nil {
 				return err
 			}

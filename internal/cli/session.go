@@ -22,6 +22,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/machine/static"
 	"github.com/updraft-cloud/updraft/internal/provision"
 	"github.com/updraft-cloud/updraft/internal/resource/all"
+	"github.com/updraft-cloud/updraft/internal/secret"
 	"github.com/updraft-cloud/updraft/internal/spec"
 	"github.com/updraft-cloud/updraft/internal/sshkey"
 	"github.com/updraft-cloud/updraft/internal/transport"
@@ -39,11 +40,19 @@ type session struct {
 	store    engine.Store
 	fleet    *fleet.Fleet
 	records  map[string]engine.Record
+	secrets  secret.Source // nil where the cloud has none
+	vault    *secret.Store // the same, where they may be made: when applying
 }
 
-// load reads and compiles the cloud file. Warnings are shown; errors are
-// returned, all at once.
-func (a *app) load() (*session, error) {
+// load reads and compiles the cloud file, to look at the cloud. Warnings are
+// shown; errors are returned, all at once.
+func (a *app) load() (*session, error) { return a.read(false) }
+
+// loadToApply is load for commands that change the cloud: secrets that do not
+// exist yet are made. They are saved as soon as the cloud is locked.
+func (a *app) loadToApply() (*session, error) { return a.read(true) }
+
+func (a *app) read(applying bool) (*session, error) {
 	cloud, diags := spec.Load(a.file, spec.Options{Set: a.set})
 	if diags.HasErrors() {
 		return nil, diags
@@ -52,9 +61,13 @@ func (a *app) load() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	stack, err := s.stackInput(applying)
+	if err != nil {
+		return nil, err
+	}
 	out, more := compile.Compile(compile.Input{
 		Cloud: cloud, Sets: catalogue.Sets(), Kinds: all.Registry(), Provider: s.provider,
-		Access: s.access, Cache: s.cache(), Body: fleet.Body,
+		Access: s.access, Cache: s.cache(), Body: fleet.Body, OpenStack: stack,
 	})
 	diags = append(diags, more...)
 	diags.Sort()
@@ -213,6 +226,9 @@ func (s *session) lock(ctx context.Context, command string) (func() error, error
 	// Another updraft may have written between reading and locking.
 	if s.records, err = s.store.Records(ctx); err == nil {
 		err = errors.Join(s.ensureKey(), s.rememberProvider())
+	}
+	if err == nil && s.vault != nil {
+		err = s.vault.Save(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, unlock())

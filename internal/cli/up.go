@@ -17,7 +17,7 @@ anywhere, the next run finishes the job.
 ` + exitHelp,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := a.load()
+			s, err := a.loadToApply()
 			if err != nil {
 				return err
 			}

@@ -30,6 +30,8 @@ type Input struct {
 	Cache provision.Service
 	// Body wraps a host resource for its executor.
 	Body func(resource.Resource) engine.Body
+	// OpenStack is needed where the cloud has one.
+	OpenStack *OpenStack
 }
 
 // Output is a compiled cloud.
@@ -63,6 +65,7 @@ func Compile(in Input) (*Output, diag.List) {
 	for _, h := range in.Cloud.Hosts {
 		c.host(h)
 	}
+	c.openstack()
 	c.link()
 	out.Checks = c.checks()
 	if !c.diags.HasErrors() {

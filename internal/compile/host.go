@@ -176,7 +176,7 @@ func (c *compiler) refs(it *item, refs []string) []string {
 	var ids []string
 	for _, ref := range refs {
 		id := c.resolve(it.node.Scope, ref)
-		if c.items[id] == nil {
+		if c.items[id] == nil && !c.isDeployers(id) {
 			c.diags.Errorf(it.pos, it.path, c.closest(it.node.Scope, ref),
 				"%s needs %q, which is not declared on %s", resource.Ref(it.res), ref, it.node.Scope)
 			continue
@@ -186,9 +186,16 @@ func (c *compiler) refs(it *item, refs []string) []string {
 	return ids
 }
 
+func (c *compiler) isDeployers(id string) bool {
+	return slices.ContainsFunc(c.nodes, func(n *engine.Node) bool { return n.Scope == "" && n.ID == id })
+}
+
 // resolve returns the ID that a reference stands for: "kind:key" on the same
-// host, or "HOST/kind:key".
+// host, "HOST/kind:key" on another, "deployer/kind:key" on the deployer.
 func (c *compiler) resolve(scope, ref string) string {
+	if id, ok := strings.CutPrefix(ref, "deployer/"); ok {
+		return id
+	}
 	host, _, ok := strings.Cut(ref, "/")
 	if ok && !strings.Contains(host, ":") && c.Cloud.Host(host) != nil {
 		return ref

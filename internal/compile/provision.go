@@ -31,6 +31,7 @@ func (c *compiler) machine(h *spec.Host, global map[string]string) machine.Machi
 		Cloud: c.Cloud.Name, Name: h.Name, CPUs: h.CPUs, Memory: h.Memory, Disk: h.Disk,
 		Access: c.Access(h), Settings: map[string]string{},
 	}
+	c.forOpenStack(h, &m)
 	for k, v := range global {
 		m.Settings[k] = v
 	}

@@ -70,7 +70,8 @@ func (a API) Ensure(ctx context.Context, _ func(string, ...any)) error {
 		return retry.Mark(a.ask(ctx), retry.Transient)
 	})
 	if err != nil {
-		return fmt.Errorf("the API does not answer at %s: %w", a.URL, err)
+		// It was asked often enough.
+		return retry.Mark(fmt.Errorf("the API does not answer at %s: %w", a.URL, err), retry.Permanent)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/resource"
 	"github.com/updraft-cloud/updraft/internal/resource/authkey"
 	"github.com/updraft-cloud/updraft/internal/resource/command"
+	"github.com/updraft-cloud/updraft/internal/resource/container"
 	"github.com/updraft-cloud/updraft/internal/resource/cron"
 	"github.com/updraft-cloud/updraft/internal/resource/directory"
 	"github.com/updraft-cloud/updraft/internal/resource/file"
@@ -30,6 +31,7 @@ func Registry() *resource.Registry {
 	return resource.NewRegistry(
 		authkey.Kind(),
 		command.Kind(),
+		container.Kind(),
 		cron.Kind(),
 		directory.Kind(),
 		file.Kind(),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -137,4 +138,16 @@ func systemctlError(err error) error {
 		return retry.Mark(fmt.Errorf("systemd does not answer: %w", err), retry.Transient)
 	}
 	return err
+}
+
+// Restarts returns how often systemd has started the unit by itself, and the
+// state that it is in.
+func Restarts(ctx context.Context, h resource.Host, name string) (n int, active string, err error) {
+	states, err := lookup(ctx, h, name)
+	if err != nil {
+		return 0, "", err
+	}
+	s := states[name]
+	n, err = strconv.Atoi(s["NRestarts"])
+	return n, s["ActiveState"], err
 }

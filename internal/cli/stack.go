@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/updraft-cloud/updraft/internal/compile"
+	"github.com/updraft-cloud/updraft/internal/image/oci"
+	"github.com/updraft-cloud/updraft/internal/openstack/answer"
+	"github.com/updraft-cloud/updraft/internal/openstack/release"
+	"github.com/updraft-cloud/updraft/internal/provision"
+	"github.com/updraft-cloud/updraft/internal/secret"
+	"github.com/updraft-cloud/updraft/internal/spec"
+)
+
+// What puts the parts of an OpenStack together.
+
+// openSecrets reads the cloud's secrets: those that a plan shows, or those that
+// an apply may make.
+func (s *session) openSecrets(applying bool) error {
+	opts := s.a.secretOptions(s.cloud.Name)
+	if applying {
+		store, err := secret.Open(opts)
+		if err != nil {
+			return err
+		}
+		s.vault, s.secrets = store, store
+		return nil
+	}
+	planned, err := secret.Plan(opts)
+	if err != nil {
+		return err
+	}
+	s.secrets = planned
+	return nil
+}
+
+// stackInput is what the section openstack is compiled with.
+func (s *session) stackInput(applying bool) (*compile.OpenStack, error) {
+	o := s.cloud.OpenStack
+	if o == nil {
+		return nil, nil // there is none
+	}
+	if err := s.openSecrets(applying); err != nil {
+		return nil, err
+	}
+	rel, err := release.Load(o.Release)
+	if err != nil {
+		return nil, err
+	}
+	if o.Images == spec.ImagesRegistry {
+		return nil, errors.New("images: registry is not there yet")
+	}
+	builder := oci.Builder{}
+	if applying { // hosts see the store from their first boot on
+		if err := builder.Init(); err != nil {
+			return nil, err
+		}
+	}
+	return &compile.OpenStack{
+		Release: rel,
+		Secrets: stackSecrets{s.secrets},
+		Store:   builder.Store(),
+		Image: func(name string) (provision.Service, error) {
+			recipe, err := rel.Recipe(name)
+			return provision.ContainerImage{Builder: builder, Recipe: recipe}, err
+		},
+		API: answer.API{URL: authURL(o), CA: s.secrets.CA().Bundle(), Dial: s.dial},
+	}, nil
+}
+
+// authURL is where Keystone answers.
+func authURL(o *spec.OpenStack) string {
+	return "https://" + o.VIP.Address.String() + ":5000/v3"
+}
+
+// stackSecrets are the cloud's secrets in the terms of its services.
+type stackSecrets struct{ secret.Source }
+
+// FernetKeys names keys by their file.
+func (s stackSecrets) FernetKeys(name string) map[string]string {
+	out := map[string]string{}
+	for i, key := range s.Source.FernetKeys(name) {
+		out[strconv.Itoa(i)] = key
+	}
+	return out
+}
+
+// Authority returns the certificates that are to be believed.
+func (s stackSecrets) Authority() string { return s.CA().Bundle() }

@@ -1,0 +1,72 @@
+package compile
+
+import (
+	"slices"
+
+	"github.com/updraft-cloud/updraft/internal/diag"
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/machine"
+	"github.com/updraft-cloud/updraft/internal/openstack"
+	"github.com/updraft-cloud/updraft/internal/openstack/stack"
+	"github.com/updraft-cloud/updraft/internal/provision"
+	"github.com/updraft-cloud/updraft/internal/spec"
+)
+
+// OpenStack is what an OpenStack is compiled with.
+type OpenStack struct {
+	Release stack.Release
+	Secrets stack.Secrets
+	// Image returns the container image of that name as the deployer sees to it.
+	Image func(name string) (provision.Service, error)
+	// API waits for the API to answer.
+	API provision.Service
+	// Store is where this computer keeps container images for hosts to share.
+	Store string
+}
+
+// ScopeOpenStack is the scope of what is in the cloud's own API.
+const ScopeOpenStack = "openstack"
+
+// openstack adds everything that the section openstack asks for.
+func (c *compiler) openstack() {
+	o := c.Cloud.OpenStack
+	if o == nil {
+		return
+	}
+	d := &stack.Deployment{
+		Cloud: c.Cloud, Spec: o, Release: c.OpenStack.Release, Secrets: c.OpenStack.Secrets, Diags: &c.diags,
+		Services: openstack.Services(),
+	}
+	images, _ := openstack.Images()
+	for _, name := range images {
+		image, err := c.OpenStack.Image(name)
+		if err != nil {
+			c.diags.Errorf(o.Pos, "openstack.release", "", "%v", err)
+			continue
+		}
+		c.deployer(provision.KindContainerImage, name, image)
+		c.nodes[len(c.nodes)-1].Phase = engine.Build
+	}
+	for _, it := range openstack.Build(d) {
+		c.add(c.Cloud.Host(it.Host), &item{
+			res: it.Resource, from: "openstack", path: "openstack", pos: o.Pos, needs: it.Needs, triggers: it.Triggers,
+		}, it.Phase, func(string) diag.Pos { return o.Pos })
+	}
+	gate := c.deployer(provision.KindAPI, ScopeOpenStack, c.OpenStack.API, openstack.Answers(d)...)
+	n := c.nodes[len(c.nodes)-1]
+	n.Phase, n.Holds = engine.Start, true
+	c.scopes = append(c.scopes, engine.Scope{Name: ScopeOpenStack, Gate: gate})
+}
+
+// forOpenStack adds to a machine what makes it a host of containers: packages
+// that it is going to want, and the store of images where that is shared.
+func (c *compiler) forOpenStack(h *spec.Host, m *machine.Machine) {
+	o := c.Cloud.OpenStack
+	if o == nil || !slices.Contains(o.Controllers, h) && !slices.Contains(o.Computes, h) {
+		return
+	}
+	m.Preinstall = openstack.Packages()
+	if o.Images == spec.ImagesShared {
+		m.Shares = []machine.Share{{Source: c.OpenStack.Store, Target: openstack.SharedImages}}
+	}
+}

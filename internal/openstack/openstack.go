@@ -1,0 +1,112 @@
+// Package openstack is the catalogue of OpenStack's services, and what they all
+// stand on: hosts that run containers, images, and the cloud's authority.
+package openstack
+
+import (
+	"fmt"
+
+	"github.com/updraft-cloud/updraft/internal/configset"
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/openstack/glance"
+	"github.com/updraft-cloud/updraft/internal/openstack/haproxy"
+	"github.com/updraft-cloud/updraft/internal/openstack/horizon"
+	"github.com/updraft-cloud/updraft/internal/openstack/keepalived"
+	"github.com/updraft-cloud/updraft/internal/openstack/keystone"
+	"github.com/updraft-cloud/updraft/internal/openstack/libvirt"
+	"github.com/updraft-cloud/updraft/internal/openstack/mariadb"
+	"github.com/updraft-cloud/updraft/internal/openstack/memcached"
+	"github.com/updraft-cloud/updraft/internal/openstack/neutron"
+	"github.com/updraft-cloud/updraft/internal/openstack/nova"
+	"github.com/updraft-cloud/updraft/internal/openstack/openvswitch"
+	"github.com/updraft-cloud/updraft/internal/openstack/ovn"
+	"github.com/updraft-cloud/updraft/internal/openstack/placement"
+	"github.com/updraft-cloud/updraft/internal/openstack/rabbitmq"
+	"github.com/updraft-cloud/updraft/internal/openstack/stack"
+	"github.com/updraft-cloud/updraft/internal/resource/command"
+	"github.com/updraft-cloud/updraft/internal/resource/directory"
+	"github.com/updraft-cloud/updraft/internal/resource/file"
+	"github.com/updraft-cloud/updraft/internal/spec"
+)
+
+// Services returns all services, in the order of their reference.
+func Services() []stack.Service {
+	return []stack.Service{
+		mariadb.Service(), rabbitmq.Service(), memcached.Service(), haproxy.Service(), keepalived.Service(),
+		ovn.Service(), openvswitch.Service(),
+		keystone.Service(), glance.Service(), placement.Service(), nova.Service(), libvirt.Service(), neutron.Service(), horizon.Service(),
+	}
+}
+
+// Images are the container images that hosts need, by role.
+func Images() (controllers, computes []string) {
+	return []string{"infra", "openstack"}, []string{"openstack"}
+}
+
+// SharedImages is where hosts see the deploy host's store of images.
+const SharedImages = "/var/lib/images"
+
+// ownImages is where podman keeps what it has pulled.
+const ownImages = "/var/lib/containers/storage"
+
+// Build returns everything that the deployment asks for on its hosts.
+func Build(d *stack.Deployment) []stack.Item {
+	var out []stack.Item
+	controllers, computes := Images()
+	for _, h := range d.Spec.Controllers {
+		out = append(out, host(d, h, controllers)...)
+	}
+	for _, h := range d.Spec.Computes {
+		out = append(out, host(d, h, computes)...)
+	}
+	for _, s := range d.Services {
+		out = append(out, s.Build(d)...)
+	}
+	return out
+}
+
+// host returns what a host of either role needs before any service.
+func host(d *stack.Deployment, h *spec.Host, images []string) []stack.Item {
+	b := d.On(h, "host")
+	for _, dir := range []string{stack.ConfigRoot, stack.DataRoot} {
+		b.Add(configset.Item{Resource: &directory.Resource{Path: dir, Mode: "0755", Owner: "root", Group: "root"}, Phase: engine.Configure})
+	}
+	b.Add(configset.Item{
+		Resource: &file.Resource{Path: stack.CAFile, Content: d.Secrets.Authority(), Mode: "0644", Owner: "root", Group: "root"},
+		Phase:    engine.Configure,
+	})
+	needs := podman(b)
+	for _, name := range images {
+		b.Add(imageReady(d, name, needs))
+	}
+	return b.Items()
+}
+
+// imageReady makes sure that podman has the image. Its lists of images are read
+// in place of asking podman, which takes a tenth of a second for each.
+func imageReady(d *stack.Deployment, name string, needs []string) configset.Item {
+	ref := d.Release.Image(name)
+	run, store := []string{"podman", "image", "exists", ref}, SharedImages
+	if d.Spec.Images == spec.ImagesRegistry {
+		run, store = []string{"podman", "pull", "--quiet", ref}, ownImages
+	}
+	return configset.Item{
+		Resource: &command.Resource{
+			Name: "image " + name, Run: run, Timeout: "15m",
+			Unless: fmt.Sprintf("grep -qF '\"%s\"' %s/overlay-images/images.json", ref, store),
+		},
+		Phase: engine.Install,
+		Needs: append([]string{"deployer/container-image:" + name}, needs...),
+	}
+}
+
+// Answers are the references of what must be in place before the API can be
+// asked anything.
+func Answers(d *stack.Deployment) []string {
+	var out []string
+	for _, h := range d.Spec.Controllers {
+		for _, ref := range []string{"container:keystone", "container:haproxy", "container:keepalived"} {
+			out = append(out, stack.OnHost(h, ref))
+		}
+	}
+	return append(out, stack.OnHost(d.First(), "command:keystone bootstrap"))
+}
