@@ -64,6 +64,24 @@ func bootstrap(ctx context.Context, r Recipe, s Source, work, logFile string, lo
 	})
 }
 
+// Extract unpacks packages of a suite, and those that they depend on, into
+// work/root without running anything of them.
+func (s Source) Extract(ctx context.Context, suite string, packages []string, work string) error {
+	r := Recipe{Name: "extract", Suite: suite, Packages: packages}
+	if err := r.Check(); err != nil {
+		return err
+	}
+	m, err := s.mirror(suite)
+	if err != nil {
+		return err
+	}
+	args := append([]string{"--mode=root", "--variant=extract", "--format=directory", "--include=" + strings.Join(sorted(packages), ",")},
+		sourceArgs(r, m, aptOptions(ctx, s), filepath.Join(work, "root"))...)
+	return withOwnThread(func() error {
+		return run(mmdebstrap(ctx, work, nil, args), filepath.Join(work, "log"), &progress{log: func(string, ...any) {}})
+	})
+}
+
 // simulate only resolves the recipe's packages.
 func simulate(ctx context.Context, r Recipe, s Source) error {
 	work, err := os.MkdirTemp("", "updraft-simulate-")
@@ -205,6 +223,12 @@ func bootstrapArgs(r Recipe, m aptconf.Mirror, apt []string, root string) []stri
 		args = append(args, "--dpkgopt=path-exclude="+path)
 	}
 	args = append(args, "--dpkgopt=path-include="+licences)
+	return append(args, sourceArgs(r, m, apt, root)...)
+}
+
+// sourceArgs say what is installed from where.
+func sourceArgs(r Recipe, m aptconf.Mirror, apt []string, root string) []string {
+	var args []string
 	for _, line := range apt {
 		args = append(args, "--aptopt="+line)
 	}

@@ -185,9 +185,10 @@ func fileName(ref string) string {
 	return filepath.Base(strings.ReplaceAll(ref, ":", "-"))
 }
 
-// scratch returns an empty directory that only this process uses until it calls
-// done, which removes it.
-func (b Builder) scratch(ctx context.Context, name string) (work string, done func(), err error) {
+// Scratch returns an empty directory beside the images, on the same file system,
+// that only this process uses until it calls done, which removes it. What a killed
+// process left is removed by the next.
+func (b Builder) Scratch(ctx context.Context, name string) (work string, done func(), err error) {
 	work = b.path(workPrefix + name)
 	if err := os.MkdirAll(b.path(), 0o755); err != nil {
 		return "", nil, err

@@ -31,7 +31,7 @@ func (b Builder) Export(ctx context.Context, w io.Writer, refs []string, key ed2
 			return err
 		}
 	}
-	work, done, err := b.scratch(ctx, "export")
+	work, done, err := b.Scratch(ctx, "export")
 	if err != nil {
 		return fmt.Errorf("cannot export images: %w", err)
 	}
@@ -54,7 +54,7 @@ func (b Builder) EnsureLayout(ctx context.Context, ref string, log Log) error {
 	if !ok {
 		return fail(errors.New("it is not built yet; build it with `updraft image build`"))
 	}
-	work, done, err := b.scratch(ctx, fileName(ref))
+	work, done, err := b.Scratch(ctx, fileName(ref))
 	if err != nil {
 		return fail(err)
 	}
@@ -156,7 +156,7 @@ func (b Builder) importAll(ctx context.Context, r io.Reader, keys []ed25519.Publ
 	if err := os.MkdirAll(b.path("sbom"), 0o755); err != nil {
 		return nil, err
 	}
-	work, done, err := b.scratch(ctx, "import")
+	work, done, err := b.Scratch(ctx, "import")
 	if err != nil {
 		return nil, err
 	}
