@@ -40,7 +40,8 @@ func (*ICMP) Kind() string { return "icmp" }
 // Patience returns Within.
 func (c *ICMP) Patience() time.Duration { return time.Duration(c.Within) }
 
-func (c *ICMP) defaultTimeout() time.Duration {
+// TryTimeout allows for requests that are all lost.
+func (c *ICMP) TryTimeout() time.Duration {
 	return DefaultTimeout + time.Duration(c.Count)*time.Duration(c.Interval+c.Wait)
 }
 

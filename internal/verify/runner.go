@@ -179,8 +179,8 @@ func judge(ctx context.Context, err error) (Status, string) {
 
 // defaultTimeout is what one try of the check may take.
 func defaultTimeout(c Check) time.Duration {
-	if t, ok := c.(interface{ defaultTimeout() time.Duration }); ok {
-		return t.defaultTimeout()
+	if t, ok := c.(interface{ TryTimeout() time.Duration }); ok {
+		return t.TryTimeout()
 	}
 	return DefaultTimeout
 }

@@ -74,8 +74,8 @@ func (*Spread) Kind() string { return "spread" }
 // Patience returns Within.
 func (c *Spread) Patience() time.Duration { return time.Duration(c.Within) }
 
-// defaultTimeout gives each request a quarter of a second on top of a minute.
-func (c *Spread) defaultTimeout() time.Duration {
+// TryTimeout gives each request a quarter of a second on top of a minute.
+func (c *Spread) TryTimeout() time.Duration {
 	return time.Minute + time.Duration(c.Requests/max(c.Concurrency, 1))*250*time.Millisecond
 }
 

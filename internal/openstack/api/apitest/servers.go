@@ -20,7 +20,7 @@ func (c *Cloud) servers(path []string, r *http.Request) (int, any) {
 	case len(path) == 1 && r.Method == http.MethodPost:
 		return c.boot(r)
 	case len(path) == 2 && path[1] == "detail":
-		return http.StatusOK, obj{"servers": append([]obj{}, c.things["servers"]...)}
+		return http.StatusOK, obj{"servers": c.listServers()}
 	}
 	s := c.byID("servers", path[1])
 	if s == nil {
@@ -28,7 +28,7 @@ func (c *Cloud) servers(path []string, r *http.Request) (int, any) {
 	}
 	switch {
 	case r.Method == http.MethodDelete:
-		c.end(s)
+		s["deleting"] = true
 		return http.StatusNoContent, nil
 	case len(path) == 3 && path[2] == "action":
 		return http.StatusOK, obj{"output": s["console"]}
@@ -69,8 +69,12 @@ func (c *Cloud) boot(r *http.Request) (int, any) {
 			refuse(http.StatusBadRequest, "Security group %v not found", g)
 		}
 	}
+	var group any
+	if len(groups) > 0 {
+		group = groups[0].(obj)["name"]
+	}
 	console, fault := c.Boot(in)
-	s := c.put("servers", obj{"name": in["name"], "status": "BUILD", "metadata": in["metadata"], "console": console, "OS-EXT-SRV-ATTR:host": "cmp1"})
+	s := c.put("servers", obj{"name": in["name"], "status": "BUILD", "metadata": in["metadata"], "console": console, "group": group, "OS-EXT-SRV-ATTR:host": "cmp1"})
 	if fault != "" {
 		s["fault"] = obj{"code": 500.0, "message": fault}
 	}
@@ -79,6 +83,18 @@ func (c *Cloud) boot(r *http.Request) (int, any) {
 		"fixed_ips": []any{obj{"subnet_id": "s", "ip_address": "10.0.0.9"}},
 	})
 	return http.StatusAccepted, obj{"server": obj{"id": s["id"]}}
+}
+
+// listServers shows servers that are being deleted one more time.
+func (c *Cloud) listServers() []obj {
+	out := []obj{}
+	for _, s := range slices.Clone(c.things["servers"]) {
+		out = append(out, s)
+		if s["deleting"] != nil {
+			c.end(s)
+		}
+	}
+	return out
 }
 
 // end deletes a server with its port; a floating IP stays.
@@ -97,4 +113,15 @@ func (c *Cloud) Servers() string {
 	}
 	b, _ := json.Marshal(names)
 	return strings.TrimSpace(string(b))
+}
+
+// SetWhere is Set for things that are known by another attribute than a name.
+func (c *Cloud) SetWhere(plural, attr, value string, changes map[string]any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range c.things[plural] {
+		if o[attr] == value {
+			maps.Copy(o, changes)
+		}
+	}
 }

@@ -117,7 +117,7 @@ func networkTables() map[string]table {
 			create: with(map[string]string{"external_gateway_info": "object"}), defaults: plus(obj{"external_gateway_info": nil}),
 		},
 		"network/security-groups": {
-			plural: "security_groups", single: "security_group", method: "PUT", fixed: []string{"project_id"}, filters: []string{"project_id"},
+			plural: "security_groups", single: "security_group", method: "PUT", fixed: []string{"project_id"}, filters: []string{"project_id", "name"},
 			create:   map[string]string{"name": "string", "project_id": "string", "description": "string"},
 			defaults: obj{"description": ""},
 		},
@@ -299,6 +299,11 @@ func (c *Cloud) drop(plural string, o obj) {
 	for _, p := range c.things["ports"] {
 		if plural == "networks" && p["network_id"] == o["id"] || plural == "routers" && p["device_id"] == o["id"] {
 			refuse(http.StatusConflict, "Unable to complete operation on %v: there are one or more ports still in use.", o["id"])
+		}
+	}
+	for _, s := range c.things["servers"] {
+		if plural == "security_groups" && s["group"] == o["name"] {
+			refuse(http.StatusConflict, "Security Group %v in use.", o["id"])
 		}
 	}
 	for _, s := range c.things["subnets"] {
