@@ -127,6 +127,28 @@ func (l *links) addresses(link netlink.Link) ([]netip.Prefix, error) {
 	return out, nil
 }
 
+// held returns the addresses of the link, and those that the host has on
+// interfaces of its own making: it may have put the link into a bridge, and the
+// address on that.
+func (l *links) held(link netlink.Link) ([]netip.Prefix, error) {
+	all, err := l.LinkList()
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Prefix
+	for _, other := range all {
+		if other.Attrs().Index != link.Attrs().Index && other.Type() == link.Type() {
+			continue // another of the lab's
+		}
+		have, err := l.addresses(other)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, have...)
+	}
+	return out, nil
+}
+
 // addAddress adds the address unless the link has it.
 func (l *links) addAddress(link netlink.Link, p netip.Prefix) error {
 	a := &netlink.Addr{IPNet: ipNet(p)}

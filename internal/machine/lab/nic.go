@@ -82,7 +82,14 @@ func (w *wire) plug(host string, nic machine.NIC) error {
 			return err
 		}
 	}
+	have, err := w.host.held(link)
+	if err != nil {
+		return err
+	}
 	for _, a := range nicAddresses(nic) {
+		if slices.Contains(have, a) {
+			continue
+		}
 		if err := w.host.addAddress(link, a); err != nil {
 			return fmt.Errorf("address %s: %w", a, err)
 		}
@@ -293,7 +300,7 @@ func (w *wire) observe(b *drift.Builder, host string, nic machine.NIC) error {
 	b.Want(attr+".mac", link.Attrs().HardwareAddr.String(), strings.ToLower(nic.MAC))
 	b.Want(attr+".mtu", strconv.Itoa(link.Attrs().MTU), strconv.Itoa(mtu(nic.MTU)))
 	b.Want(attr+".up", strconv.FormatBool(link.Attrs().Flags&port.Attrs().Flags&net.FlagUp != 0), "true")
-	have, err := w.host.addresses(link)
+	have, err := w.host.held(link)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func build(d *stack.Deployment) []stack.Item {
 		}
 		b.Add(configset.Item{Resource: nonlocal, Phase: engine.Configure})
 		b.Container(container.Resource{
-			Name: name, Image: "infra", NoFile: openFiles,
+			Name: name, Image: "infra",
 			Exec:     []string{"haproxy", "-W", "-db", "-f", watched[1]},
 			Volumes:  []container.Volume{stack.Mount(dir, dir), {Source: "/run/" + name, Target: "/run/" + name}},
 			ReloadOn: watched, Reload: []string{"kill", "-USR2"},
@@ -62,10 +62,7 @@ func build(d *stack.Deployment) []stack.Item {
 }
 
 // maxConnections is for all of them together; each takes two files.
-const (
-	maxConnections = 8000
-	openFiles      = 2*maxConnections + 1000
-)
+const maxConnections = 8000
 
 // config is the configuration, which is the same on all controllers.
 //

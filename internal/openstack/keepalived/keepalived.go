@@ -42,7 +42,9 @@ func build(d *stack.Deployment) []stack.Item {
 			After: []string{"haproxy"},
 			// Who answers there is the controller that has the address. With one
 			// controller that is this one; with more, it is enough that one has.
-			Ready: &container.Ready{TCP: netip.AddrPortFrom(d.VIP(), stack.DatabasePort).String()},
+			// Nobody answers where the address is not: that takes the kernel three
+			// seconds to notice.
+			Ready: &container.Ready{Exec: []string{"timeout", "0.5", "bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/%s/%d", d.VIP(), stack.DatabasePort)}},
 		}, "container:haproxy")
 		out = append(out, b.Items()...)
 	}
@@ -78,9 +80,10 @@ func config(d *stack.Deployment, h *spec.Host, index int) string {
 	vrrp_garp_master_delay 1
 	enable_script_security
 	script_user root
+	max_auto_priority -1
 }
 vrrp_script haproxy {
-	script "/bin/bash %s"
+	script "/usr/bin/bash %s"
 	interval 2
 	timeout 2
 	fall 2
@@ -96,10 +99,9 @@ vrrp_instance api {
 	track_script {
 		haproxy
 	}
-	unicast_src_ip %s
-`, h.Name, path.Join(stack.ConfigDir(name), "check.sh"), nic(d, h), routerID(d), highest-index, interval, d.Address(h))
+`, h.Name, path.Join(stack.ConfigDir(name), "check.sh"), nic(d, h), routerID(d), highest-index, interval)
 	if len(d.Spec.Controllers) > 1 {
-		b.WriteString("\tunicast_peer {\n")
+		fmt.Fprintf(&b, "\tunicast_src_ip %s\n\tunicast_peer {\n", d.Address(h))
 		for _, c := range d.Spec.Controllers {
 			if c != h {
 				fmt.Fprintf(&b, "\t\t%s\n", d.Address(c))

@@ -100,14 +100,11 @@ func server(b *stack.Builder, after []string) {
 		Needs: []string{"directory:" + data},
 	})
 	b.Container(container.Resource{
-		Name: name, Image: image, User: user, Exec: run, Volumes: volumes, RestartOn: watched, NoFile: openFiles,
+		Name: name, Image: image, User: user, Exec: run, Volumes: volumes, RestartOn: watched,
 		Ready:       &container.Ready{Exec: query("SELECT 1"), Timeout: "5m"},
 		StopTimeout: "60s",
 	}, append(after, "command:mariadb data directory")...)
 }
-
-// openFiles is what the server wants for its connections and tables.
-const openFiles = 32768
 
 // initScript makes the system tables in a directory that gets its name when they
 // are complete, so that one which was left in the middle is made anew.

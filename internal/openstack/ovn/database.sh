@@ -19,7 +19,7 @@ answers() {
 rm -f "$file.new" "$file.new".~lock~ "${file%/*}/.${file##*/}.new.~lock~"
 if test "$role" = begin && ! answers "$@"; then
 	# Members that are busy for a second are not dead.
-	ovsdb-tool --election-timer-ms=4000 create-cluster "$file.new" "$model" "$member"
+	ovsdb-tool --election-timer=4000 create-cluster "$file.new" "$model" "$member"
 else
 	ovsdb-tool join-cluster "$file.new" "$schema" "$member" "$@"
 fi

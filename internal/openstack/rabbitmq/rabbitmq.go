@@ -76,10 +76,11 @@ func server(b *stack.Builder, after []string) {
 		Mode: "0400", Owner: owner, Group: owner, Sensitive: true,
 	}
 	b.Add(configset.Item{Resource: cookie, Phase: engine.Configure})
+	b.Dir(path.Join(dir, "first"), "", "0755")
 	first := b.Secret("first/user.conf", firstUser(b.D), user)
 	conf := b.Config("rabbitmq.conf", config(b.D, b.Host))
 	b.Container(container.Resource{
-		Name: name, Image: "infra", User: user, Exec: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"}, NoFile: openFiles,
+		Name: name, Image: "infra", User: user, Exec: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"},
 		Env: map[string]string{
 			"HOME":                  home,
 			"LANG":                  "C.UTF-8",
@@ -97,9 +98,6 @@ func server(b *stack.Builder, after []string) {
 		StopTimeout: "30s",
 	}, append(after, "file:"+first)...)
 }
-
-// openFiles is room for connections and queues.
-const openFiles = 65536
 
 // node is the name of the member with that address.
 func node(address string) string { return "rabbit@" + address }
@@ -144,8 +142,9 @@ func account(b *stack.Builder) {
 	}
 	b.Add(configset.Item{Resource: frame, Phase: engine.Configure})
 	secret := b.Secret("password", password+"\n", "")
+	// With --quiet, RabbitMQ 4.0 waits for a password on standard input for ever.
 	ctl := func(args ...string) string {
-		return transport.Quote(slices.Concat([]string{"podman", "exec", "--interactive", name, "rabbitmqctl", "--quiet"}, args)...)
+		return transport.Quote(slices.Concat([]string{"podman", "exec", "--interactive", name, "/usr/lib/rabbitmq/bin/rabbitmqctl"}, args)...)
 	}
 	u := stack.RabbitUser
 	b.Add(configset.Item{
