@@ -20,6 +20,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/machine"
 	"github.com/updraft-cloud/updraft/internal/machine/lab"
 	"github.com/updraft-cloud/updraft/internal/machine/static"
+	"github.com/updraft-cloud/updraft/internal/openstack/api"
 	"github.com/updraft-cloud/updraft/internal/provision"
 	"github.com/updraft-cloud/updraft/internal/resource/all"
 	"github.com/updraft-cloud/updraft/internal/secret"
@@ -42,6 +43,7 @@ type session struct {
 	records  map[string]engine.Record
 	secrets  secret.Source // nil where the cloud has none
 	vault    *secret.Store // the same, where they may be made: when applying
+	api      *api.Executor // of the cloud's own API; nil before it is asked for
 }
 
 // load reads and compiles the cloud file, to look at the cloud. Warnings are
@@ -73,6 +75,9 @@ func (a *app) read(applying bool) (*session, error) {
 	diags.Sort()
 	if err := diags.Err(); err != nil {
 		return nil, err
+	}
+	if s.secrets != nil && s.secrets.Err() != nil {
+		return nil, s.secrets.Err()
 	}
 	for _, d := range diags {
 		fmt.Fprintln(a.err, d)
@@ -114,6 +119,9 @@ func patience(p machine.Provider) time.Duration {
 }
 
 func (s *session) close() {
+	if s.api != nil {
+		s.api.Close()
+	}
 	if s.fleet != nil {
 		s.fleet.Close()
 	}
@@ -274,7 +282,7 @@ func (s *session) executor() engine.Executor {
 			Provider: s.provider, Cloud: s.cloud.Name, RemoveService: s.removeCache,
 			Ensured: s.fleet.Expect, Removing: s.fleet.Forget, Leave: s.fleet.RemoveAgent,
 		},
-		Hosts: s.fleet,
+		Hosts: s.fleet, Scopes: s.scopes(),
 	}
 }
 

@@ -5,9 +5,13 @@ import (
 	"strconv"
 
 	"github.com/updraft-cloud/updraft/internal/compile"
+	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/image/oci"
 	"github.com/updraft-cloud/updraft/internal/openstack/answer"
+	"github.com/updraft-cloud/updraft/internal/openstack/api"
+	"github.com/updraft-cloud/updraft/internal/openstack/check"
 	"github.com/updraft-cloud/updraft/internal/openstack/release"
+	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/provision"
 	"github.com/updraft-cloud/updraft/internal/secret"
 	"github.com/updraft-cloud/updraft/internal/spec"
@@ -57,7 +61,10 @@ func (s *session) stackInput(applying bool) (*compile.OpenStack, error) {
 			return nil, err
 		}
 	}
+	access := s.apiAccess()
 	return &compile.OpenStack{
+		File:    s.path,
+		Checks:  check.Kinds(access),
 		Release: rel,
 		Secrets: stackSecrets{s.secrets},
 		Store:   builder.Store(),
@@ -67,6 +74,29 @@ func (s *session) stackInput(applying bool) (*compile.OpenStack, error) {
 		},
 		API: answer.API{URL: authURL(o), CA: s.secrets.CA().Bundle(), Dial: s.dial},
 	}, nil
+}
+
+// apiAccess is how the cloud's own API is reached, as its administrator.
+func (s *session) apiAccess() api.Access {
+	o := s.cloud.OpenStack
+	return api.Access{
+		AuthURL: authURL(o), CA: s.secrets.CA().Bundle(), Region: o.Region, Dial: s.dial,
+		Password: func() (string, error) { return s.secrets.Password(stack.SecretAdmin), s.secrets.Err() },
+	}
+}
+
+// scopes are the executors of scopes that are no hosts.
+func (s *session) scopes() map[string]engine.Executor {
+	if s.cloud.OpenStack == nil {
+		return nil
+	}
+	if s.api == nil {
+		s.api = &api.Executor{
+			Access:  s.apiAccess(),
+			Secrets: func(name string) (string, error) { return s.secrets.Password(name), s.secrets.Err() },
+		}
+	}
+	return map[string]engine.Executor{api.Scope: s.api}
 }
 
 // authURL is where Keystone answers.

@@ -13,7 +13,11 @@ import (
 // where.
 func (c *compiler) checks() []Check {
 	kinds := map[string]verify.Kind{}
-	for _, k := range verify.Kinds() {
+	known := verify.Kinds()
+	if c.OpenStack != nil {
+		known = slices.Concat(known, c.OpenStack.Checks)
+	}
+	for _, k := range known {
 		kinds[k.Name] = k
 	}
 	var out []Check

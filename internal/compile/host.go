@@ -11,6 +11,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/diag"
 	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/openstack/api"
 	"github.com/updraft-cloud/updraft/internal/provision"
 	"github.com/updraft-cloud/updraft/internal/resource"
 	"github.com/updraft-cloud/updraft/internal/spec"
@@ -176,7 +177,7 @@ func (c *compiler) refs(it *item, refs []string) []string {
 	var ids []string
 	for _, ref := range refs {
 		id := c.resolve(it.node.Scope, ref)
-		if c.items[id] == nil && !c.isDeployers(id) {
+		if c.items[id] == nil && !c.isElsewhere(id) {
 			c.diags.Errorf(it.pos, it.path, c.closest(it.node.Scope, ref),
 				"%s needs %q, which is not declared on %s", resource.Ref(it.res), ref, it.node.Scope)
 			continue
@@ -186,15 +187,20 @@ func (c *compiler) refs(it *item, refs []string) []string {
 	return ids
 }
 
-func (c *compiler) isDeployers(id string) bool {
-	return slices.ContainsFunc(c.nodes, func(n *engine.Node) bool { return n.Scope == "" && n.ID == id })
+// isElsewhere reports whether the ID is of a node that is on no host.
+func (c *compiler) isElsewhere(id string) bool {
+	return slices.ContainsFunc(c.nodes, func(n *engine.Node) bool { return n.ID == id })
 }
 
 // resolve returns the ID that a reference stands for: "kind:key" on the same
-// host, "HOST/kind:key" on another, "deployer/kind:key" on the deployer.
+// host, "HOST/kind:key" on another, "deployer/kind:key" on the deployer,
+// "openstack/kind:key" in the cloud's own API.
 func (c *compiler) resolve(scope, ref string) string {
 	if id, ok := strings.CutPrefix(ref, "deployer/"); ok {
 		return id
+	}
+	if strings.HasPrefix(ref, api.Scope+"/") && c.Cloud.OpenStack != nil {
+		return ref
 	}
 	host, _, ok := strings.Cut(ref, "/")
 	if ok && !strings.Contains(host, ":") && c.Cloud.Host(host) != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/provision"
 	"github.com/updraft-cloud/updraft/internal/spec"
+	"github.com/updraft-cloud/updraft/internal/verify"
 )
 
 // OpenStack is what an OpenStack is compiled with.
@@ -20,12 +21,13 @@ type OpenStack struct {
 	Image func(name string) (provision.Service, error)
 	// API waits for the API to answer.
 	API provision.Service
+	// File returns the path of a file that the cloud file names.
+	File func(path string) string
+	// Checks are the kinds of checks that need the API.
+	Checks []verify.Kind
 	// Store is where this computer keeps container images for hosts to share.
 	Store string
 }
-
-// ScopeOpenStack is the scope of what is in the cloud's own API.
-const ScopeOpenStack = "openstack"
 
 // openstack adds everything that the section openstack asks for.
 func (c *compiler) openstack() {
@@ -52,10 +54,7 @@ func (c *compiler) openstack() {
 			res: it.Resource, from: "openstack", path: "openstack", pos: o.Pos, needs: it.Needs, triggers: it.Triggers,
 		}, it.Phase, func(string) diag.Pos { return o.Pos })
 	}
-	gate := c.deployer(provision.KindAPI, ScopeOpenStack, c.OpenStack.API, openstack.Answers(d)...)
-	n := c.nodes[len(c.nodes)-1]
-	n.Phase, n.Holds = engine.Start, true
-	c.scopes = append(c.scopes, engine.Scope{Name: ScopeOpenStack, Gate: gate})
+	c.openstackAPI(d)
 }
 
 // forOpenStack adds to a machine what makes it a host of containers: packages
@@ -66,6 +65,10 @@ func (c *compiler) forOpenStack(h *spec.Host, m *machine.Machine) {
 		return
 	}
 	m.Preinstall = openstack.Packages()
+	for i, nic := range m.NICs {
+		// Open vSwitch takes them over.
+		m.NICs[i].Yields = slices.Contains(o.Computes, h) && (nic.Network == o.Tunnel || slices.Contains(o.External, nic.Network))
+	}
 	if o.Images == spec.ImagesShared {
 		m.Shares = []machine.Share{{Source: c.OpenStack.Store, Target: openstack.SharedImages}}
 	}

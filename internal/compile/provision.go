@@ -31,7 +31,6 @@ func (c *compiler) machine(h *spec.Host, global map[string]string) machine.Machi
 		Cloud: c.Cloud.Name, Name: h.Name, CPUs: h.CPUs, Memory: h.Memory, Disk: h.Disk,
 		Access: c.Access(h), Settings: map[string]string{},
 	}
-	c.forOpenStack(h, &m)
 	for k, v := range global {
 		m.Settings[k] = v
 	}
@@ -43,6 +42,7 @@ func (c *compiler) machine(h *spec.Host, global map[string]string) machine.Machi
 			Name: n.Name, Network: n.Network, MAC: n.MAC, Address: n.Address, Address6: n.Address6, MTU: n.MTU, Gateway: n.Gateway,
 		})
 	}
+	c.forOpenStack(h, &m)
 	return m
 }
 

@@ -32,6 +32,9 @@ type NIC struct {
 	Address6 netip.Prefix `json:"address6,omitzero"`
 	MTU      int          `json:"mtu"`
 	Gateway  netip.Addr   `json:"gateway,omitzero"`
+	// Yields says that the host gives the NIC's addresses to something else once
+	// it runs, such as a bridge, so that they are not looked for.
+	Yields bool `json:"yields,omitempty"`
 }
 
 // Machine is a machine of a cloud. The first NIC is the one updraft reaches it by.

@@ -4,9 +4,11 @@ package openstack
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/openstack/api"
 	"github.com/updraft-cloud/updraft/internal/openstack/glance"
 	"github.com/updraft-cloud/updraft/internal/openstack/haproxy"
 	"github.com/updraft-cloud/updraft/internal/openstack/horizon"
@@ -22,6 +24,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/openstack/placement"
 	"github.com/updraft-cloud/updraft/internal/openstack/rabbitmq"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
+	"github.com/updraft-cloud/updraft/internal/resource"
 	"github.com/updraft-cloud/updraft/internal/resource/command"
 	"github.com/updraft-cloud/updraft/internal/resource/directory"
 	"github.com/updraft-cloud/updraft/internal/resource/file"
@@ -59,7 +62,30 @@ func Build(d *stack.Deployment) []stack.Item {
 		out = append(out, host(d, h, computes)...)
 	}
 	for _, s := range d.Services {
-		out = append(out, s.Build(d)...)
+		for _, it := range s.Build(d) {
+			it.Needs = append(slices.Clone(it.Needs), loggingIn(resource.Ref(it.Resource))...)
+			out = append(out, it)
+		}
+	}
+	return out
+}
+
+// logins are the containers that end when they cannot log in to Keystone as they
+// start, and as whom they do.
+var logins = map[string][]string{
+	"container:nova-conductor": {"nova", "placement"},
+	"container:nova-scheduler": {"nova", "placement"},
+	"container:nova-compute":   {"nova", "placement", "neutron"},
+}
+
+// loggingIn returns references to the users that a container logs in as.
+func loggingIn(ref string) []string {
+	var out []string
+	for _, user := range logins[ref] {
+		for _, role := range []string{"admin", "service"} {
+			grant := &api.RoleAssignment{User: user, Role: role, Project: api.ServiceProject}
+			out = append(out, api.ID(grant))
+		}
 	}
 	return out
 }
@@ -109,4 +135,45 @@ func Answers(d *stack.Deployment) []string {
 		}
 	}
 	return append(out, stack.OnHost(d.First(), "command:keystone bootstrap"))
+}
+
+// Registered is what the services need to be in the API: their users, their
+// entries in the catalogue. Keystone's own come with its bootstrap.
+func Registered(d *stack.Deployment) []api.Resource {
+	var users []api.ServiceUser
+	for _, s := range d.Services {
+		u := api.ServiceUser{User: s.User}
+		if s.User != "" {
+			u.Secret = stack.UserSecret(s.User)
+		}
+		for _, e := range s.Endpoints {
+			if e.Type != "" && e.Type != "identity" {
+				u.Name, u.Type, u.URL = e.Service, e.Type, d.URL(e)
+			}
+		}
+		if u.User != "" || u.Type != "" {
+			users = append(users, u)
+		}
+	}
+	return api.Bootstrap(d.Spec.Region, users...)
+}
+
+// serving are the containers that answer for a type of service. The first start
+// of each takes its time, and what is asked of it meanwhile fails.
+var serving = map[string][]string{
+	"compute": {"nova-api", "nova-conductor"}, "image": {"glance"}, "network": {"neutron-server"}, "placement": {"placement"},
+}
+
+// Serving are the references of what must be in place before services of the
+// given types can be asked anything.
+func Serving(d *stack.Deployment, types []string) []string {
+	var out []string
+	for _, t := range types {
+		for _, name := range serving[t] {
+			for _, h := range d.Spec.Controllers {
+				out = append(out, stack.OnHost(h, "container:"+name))
+			}
+		}
+	}
+	return out
 }
