@@ -113,6 +113,8 @@ func config(d *stack.Deployment, h *spec.Host) string {
 		"vm_memory_high_watermark.absolute = " + memory,
 		"log.console = true",
 		"log.console.level = warning",
+		"log.console.use_colors = off",
+		"log.connection.level = error", // every look at the password is a connection
 		"log.file = false",
 	}
 	if len(d.Spec.Controllers) > 1 {

@@ -104,7 +104,7 @@ func (b *Builder) Container(c container.Resource, needs ...string) {
 	if !slices.Contains(c.RestartOn, CAFile) {
 		c.RestartOn = append(slices.Clone(c.RestartOn), CAFile)
 	}
-	b.Add(configset.Item{Resource: &c, Phase: engine.Start, Needs: slices.Concat([]string{image, "file:" + CAFile}, needs), Triggers: triggers(c.RestartOn)})
+	b.Add(configset.Item{Resource: &c, Phase: engine.Start, Needs: slices.Concat([]string{image, "file:" + CAFile}, needs), Triggers: triggers(slices.Concat(c.RestartOn, c.ReloadOn))})
 }
 
 // ImageReady is the reference of what must be in place on a host before a
