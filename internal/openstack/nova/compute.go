@@ -7,7 +7,8 @@ import (
 )
 
 // compute adds nova-compute. It is root in its container, as it makes disks and
-// gives them to QEMU.
+// gives them to QEMU. It ends without libvirt; a conductor it waits for, but in
+// steps of ten seconds and later of a minute.
 func compute(b *stack.Builder) {
 	d := b.D
 	conf := b.Oslo("nova.conf", computeConfig(d, b.Host.Name, d.Address(b.Host)), name)
@@ -18,7 +19,7 @@ func compute(b *stack.Builder) {
 		Volumes:   conf.Mounted(append(libvirt.Shared(), stack.Mount(kvm, kvm), stack.Mount(qemu, qemu), stack.Mount(start, start))...),
 		RestartOn: conf.Watched(kvm, qemu, start),
 		After:     []string{libvirt.Container},
-	}, "container:"+libvirt.Container)
+	}, "container:"+libvirt.Container, stack.OnHost(d.First(), "container:nova-conductor"))
 }
 
 // startProgram starts nova-compute with what the host can run servers with. That

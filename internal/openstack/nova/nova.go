@@ -12,9 +12,11 @@ package nova
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/updraft-cloud/updraft/internal/openstack/api"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/resource/container"
 )
@@ -79,13 +81,23 @@ func controller(b *stack.Builder, conf stack.Oslo) {
 	for _, program := range []string{"nova-conductor", "nova-scheduler"} {
 		b.Container(container.Resource{
 			Name: program, Image: image, User: name, Exec: []string{program}, Volumes: conf.Volumes, RestartOn: conf.Paths,
-		}, mapped...)
+		}, slices.Concat(mapped, placementKnown(d))...)
 	}
 	b.Container(container.Resource{
 		Name: "nova-novncproxy", Image: image, User: name, Exec: []string{"nova-novncproxy", "--web", d.Release.Path("novnc")},
 		Volumes: conf.Volumes, RestartOn: conf.Paths,
 		Ready: &container.Ready{HTTP: "http://" + address + ":" + strconv.Itoa(stack.ConsolePort) + "/vnc_lite.html", Status: []int{200}, Timeout: stack.Patience},
 	}, mapped...)
+}
+
+// placementKnown is what conductor and scheduler look up when they start, and end
+// without: their own user, and where Placement is.
+func placementKnown(d *stack.Deployment) []string {
+	needs := []string{api.ID(&api.RoleAssignment{User: name, Role: "admin", Project: stack.Project})}
+	for _, i := range []string{"internal", "public"} {
+		needs = append(needs, api.ID(&api.Endpoint{Type: "placement", Interface: i, Region: d.Spec.Region}))
+	}
+	return needs
 }
 
 // wsgi adds an API under uWSGI. Answers of remote calls are read in eventlet's hub
