@@ -260,26 +260,30 @@ func (c *Client) call(ctx context.Context, r request) error {
 		ctx, cancel = context.WithTimeout(ctx, c.access.Timeout)
 		defer cancel()
 	}
-	opts := &gophercloud.RequestOpts{
-		OkCodes: []int{http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent}, MoreHeaders: r.header,
-	}
 	target, err := resolveURL(sc.ResourceBaseURL(), r.path)
 	if err != nil {
 		return err
 	}
-	switch r.method {
-	case http.MethodPost:
-		_, err = sc.Post(ctx, target, r.body, r.out, opts)
-	case http.MethodPut:
-		_, err = sc.Put(ctx, target, r.body, r.out, opts)
-	case http.MethodPatch:
-		_, err = sc.Patch(ctx, target, r.body, r.out, opts)
-	case http.MethodDelete:
-		_, err = sc.Delete(ctx, target, opts)
-	default:
-		_, err = sc.Get(ctx, target, r.out, opts)
+	resp, err := sc.Request(ctx, cmp.Or(r.method, http.MethodGet), target, r.options())
+	if resp != nil {
+		_ = resp.Body.Close() // it has been read, or says no more than err
 	}
 	return c.wrap(ctx, r.doing, err)
+}
+
+func (r request) options() *gophercloud.RequestOpts {
+	opts := &gophercloud.RequestOpts{
+		OkCodes: []int{http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent}, MoreHeaders: r.header,
+	}
+	if r.out != nil { // a nil in an interface would be decoded into
+		opts.JSONResponse = r.out
+	}
+	if reader, ok := r.body.(io.Reader); ok {
+		opts.RawBody = reader
+	} else if r.body != nil {
+		opts.JSONBody = r.body
+	}
+	return opts
 }
 
 // Call sends a request to a service and decodes the answer into out, if there

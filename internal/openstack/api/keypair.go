@@ -3,12 +3,12 @@ package api
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"net/http"
 	"net/url"
 	"strings"
-
-	"golang.org/x/crypto/ssh"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/resource"
@@ -44,10 +44,24 @@ func (k *Keypair) Needs() []string { return []string{"user:" + cmp.Or(k.User, "a
 // Validate checks the declaration.
 func (k *Keypair) Validate() error {
 	errs := []error{validName("name", k.Name), validOptional("user", k.User)}
-	if _, _, _, rest, err := ssh.ParseAuthorizedKey([]byte(k.PublicKey)); err != nil || len(rest) > 0 {
+	if !validKey(k.PublicKey) {
 		errs = append(errs, resource.Fieldf("public_key", "give one line as in a .pub file", "is no public key in OpenSSH's form"))
 	}
 	return errors.Join(errs...)
+}
+
+// validKey reports whether a line is a public key as sshd(8) describes it
+// (AUTHORIZED_KEYS FILE FORMAT, without options): the type, and in base64 the
+// key, which begins with its type (RFC 4253, 6.6).
+func validKey(line string) bool {
+	fields := strings.Fields(line)
+	if len(fields) < 2 || strings.ContainsAny(strings.TrimSpace(line), "\r\n") {
+		return false
+	}
+	blob, err := base64.StdEncoding.DecodeString(fields[1])
+	const length = 4
+	return err == nil && len(blob) > length && int(binary.BigEndian.Uint32(blob)) == len(fields[0]) &&
+		strings.HasPrefix(string(blob[length:]), fields[0])
 }
 
 func (k *Keypair) identity() Resource { return &Keypair{Name: k.Name, User: k.User} }

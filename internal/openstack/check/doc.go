@@ -46,7 +46,7 @@ func asFailure(ctx context.Context, err error) error {
 		return err
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %s", ctx.Err(), err)
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	var f *verify.Failure
 	if errors.As(err, &f) {

@@ -23,8 +23,8 @@ import (
 // Password is that of the user admin at first.
 const Password = "admin-password-of-the-fake"
 
-// Token is the one that everybody gets.
-const token = "gAAAAA-token-of-the-fake"
+// TokenPrefix is what every token begins with.
+const TokenPrefix = "gAAAAA-token-of-the-fake"
 
 // domainID is that of the domain Default (in a real cloud, it is "default", which
 // cannot be told from a name).
@@ -49,12 +49,12 @@ type Cloud struct {
 	budget int // changes left before the cut; negative: no bound
 	cut    bool
 	down   map[string]int // status that a service answers with
+	epoch  int            // of tokens
+	hangs  string         // service that does not answer
 
 	// Boot decides what becomes of a new server: its console log, and a fault
 	// in place of ACTIVE if not empty.
 	Boot func(server obj) (console, fault string)
-	// Hidden services are registered but not in the catalogue before that.
-	hidden bool
 }
 
 // New returns a cloud in which Keystone was bootstrapped, and, unless bare, the
@@ -129,6 +129,22 @@ func (c *Cloud) Mend() bool {
 	was := c.cut
 	c.budget, c.cut = -1, false
 	return was
+}
+
+// Expire makes all tokens invalid that were given so far.
+func (c *Cloud) Expire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epoch++
+}
+
+func (c *Cloud) token() string { return fmt.Sprintf("%s-%d", TokenPrefix, c.epoch) }
+
+// Hang has a service accept requests and not answer them until the test ends.
+func (c *Cloud) Hang(service string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hangs = service
 }
 
 // Down has a service, such as "compute", answer with a status; 0 ends that.
@@ -298,6 +314,12 @@ func refuse(status int, format string, args ...any) {
 func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.hangs != "" && strings.HasPrefix(r.URL.Path, "/"+c.hangs) {
+		c.mu.Unlock()
+		<-r.Context().Done()
+		c.mu.Lock()
+		return
+	}
 	call := r.Method + " " + r.URL.Path
 	if r.URL.RawQuery != "" {
 		call += "?" + r.URL.RawQuery
@@ -354,7 +376,7 @@ func (c *Cloud) answer(service, path string, r *http.Request, header http.Header
 	if service == "identity" && path == "v3/auth/tokens" && r.Method == http.MethodPost {
 		return http.StatusCreated, c.authenticate(r, header), nil
 	}
-	if r.Header.Get("X-Auth-Token") != token {
+	if r.Header.Get("X-Auth-Token") != c.token() {
 		refuse(http.StatusUnauthorized, "The request you have made requires authentication.")
 	}
 	prefix := map[string]string{"identity": "v3/", "compute": "v2.1/", "image": "v2/", "network": "v2.0/", "placement": ""}[service]
@@ -395,7 +417,7 @@ func (c *Cloud) authenticate(r *http.Request, header http.Header) any {
 	if user == nil || user["password"] != given.Password || user["enabled"] != true {
 		refuse(http.StatusUnauthorized, "The request you have made requires authentication.")
 	}
-	header.Set("X-Subject-Token", token)
+	header.Set("X-Subject-Token", c.token())
 	out := obj{"methods": []string{"password"}, "expires_at": "2099-01-01T00:00:00.000000Z", "user": obj{"id": user["id"], "name": user["name"]}}
 	if string(in.Auth.Scope) == `"unscoped"` {
 		return obj{"token": out}
