@@ -41,7 +41,10 @@ the distribution, and keeps them on this computer. up does it by itself.
 ` + exitHelp,
 	}
 	cmd.PersistentFlags().StringVar(&o.release, "release", release.Default, "release of OpenStack: "+strings.Join(release.Names(), ", "))
-	cmd.AddCommand(a.imageBuildCommand(o), a.imageListCommand(), a.imageExportCommand(o), a.imageImportCommand(o), a.imagePruneCommand(o))
+	cmd.AddCommand(
+		a.imageBuildCommand(o), a.imageListCommand(), a.imageExportCommand(o), a.imageImportCommand(o), a.imagePruneCommand(o),
+		a.imagePushCommand(o), a.imageServeCommand(),
+	)
 	return cmd
 }
 
