@@ -24,11 +24,12 @@ func compute(b *stack.Builder) {
 
 // startProgram starts nova-compute with what the host can run servers with. That
 // is tried each time: /dev/kvm can be opened only where the processor and the
-// kernel have it, whatever there is below /dev.
+// kernel have it. (A shell that opens for reading and writing makes what is not
+// there, so it is looked at before.)
 func startProgram(virtType string) string {
 	choice := "virt=" + virtType + "\n"
 	if virtType == "auto" {
-		choice = "virt=qemu\nif (: <>/dev/kvm) 2>/dev/null; then virt=kvm; fi\n"
+		choice = "virt=qemu\nif test -c /dev/kvm && (: <>/dev/kvm) 2>/dev/null; then virt=kvm; fi\n"
 	}
 	return stack.Header + choice + "exec nova-compute --config-file /etc/nova/nova.conf \\\n" +
 		"\t--config-file " + stack.ConfigDir(name) + "/virt-$virt.conf --config-dir /etc/nova/nova.conf.d\n"
