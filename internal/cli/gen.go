@@ -15,6 +15,8 @@ import (
 	"github.com/updraft-cloud/updraft/internal/catalogue"
 	"github.com/updraft-cloud/updraft/internal/docgen"
 	"github.com/updraft-cloud/updraft/internal/machine/lab"
+	"github.com/updraft-cloud/updraft/internal/openstack/api"
+	"github.com/updraft-cloud/updraft/internal/openstack/check"
 	"github.com/updraft-cloud/updraft/internal/resource/all"
 	"github.com/updraft-cloud/updraft/internal/spec"
 	"github.com/updraft-cloud/updraft/internal/verify"
@@ -33,7 +35,10 @@ func parts() docgen.Parts {
 	for _, s := range catalogue.Sets() {
 		p[spec.PartsConfigsets] = append(p[spec.PartsConfigsets], docgen.Part{Name: s.Name, Doc: s.Doc, Sample: s.Params()})
 	}
-	for _, k := range verify.Kinds() {
+	for _, k := range api.Kinds() {
+		p[spec.PartsOpenStack] = append(p[spec.PartsOpenStack], docgen.Part{Name: k.Name, Doc: k.Doc, Sample: k.New(), Example: k.Example})
+	}
+	for _, k := range append(verify.Kinds(), check.Kinds(api.Access{})...) {
 		p[spec.PartsChecks] = append(p[spec.PartsChecks], docgen.Part{Name: k.Name, Doc: k.Doc, Sample: k.New(), Example: k.Example})
 	}
 	return p

@@ -7,6 +7,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/compile"
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/image/oci"
+	"github.com/updraft-cloud/updraft/internal/image/testvm"
 	"github.com/updraft-cloud/updraft/internal/openstack/answer"
 	"github.com/updraft-cloud/updraft/internal/openstack/api"
 	"github.com/updraft-cloud/updraft/internal/openstack/check"
@@ -61,8 +62,9 @@ func (s *session) stackInput(applying bool) (*compile.OpenStack, error) {
 			return nil, err
 		}
 	}
-	access := s.apiAccess()
+	access, proof := s.apiAccess(), testvm.Builder{}
 	return &compile.OpenStack{
+		Proof: provision.ProofImage{Builder: proof}, ProofFile: proof.File,
 		File:    s.path,
 		Checks:  check.Kinds(access),
 		Release: rel,

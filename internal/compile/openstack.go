@@ -23,6 +23,10 @@ type OpenStack struct {
 	API provision.Service
 	// File returns the path of a file that the cloud file names.
 	File func(path string) string
+	// Proof is the server image that clouds are proven with, ProofFile the path
+	// of its part (kernel, initrd, disk).
+	Proof     provision.Service
+	ProofFile func(part string) (path string, ok bool)
 	// Checks are the kinds of checks that need the API.
 	Checks []verify.Kind
 	// Store is where this computer keeps container images for hosts to share.

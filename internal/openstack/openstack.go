@@ -4,7 +4,6 @@ package openstack
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/engine"
@@ -24,7 +23,6 @@ import (
 	"github.com/updraft-cloud/updraft/internal/openstack/placement"
 	"github.com/updraft-cloud/updraft/internal/openstack/rabbitmq"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
-	"github.com/updraft-cloud/updraft/internal/resource"
 	"github.com/updraft-cloud/updraft/internal/resource/command"
 	"github.com/updraft-cloud/updraft/internal/resource/directory"
 	"github.com/updraft-cloud/updraft/internal/resource/file"
@@ -62,30 +60,7 @@ func Build(d *stack.Deployment) []stack.Item {
 		out = append(out, host(d, h, computes)...)
 	}
 	for _, s := range d.Services {
-		for _, it := range s.Build(d) {
-			it.Needs = append(slices.Clone(it.Needs), loggingIn(resource.Ref(it.Resource))...)
-			out = append(out, it)
-		}
-	}
-	return out
-}
-
-// logins are the containers that end when they cannot log in to Keystone as they
-// start, and as whom they do.
-var logins = map[string][]string{
-	"container:nova-conductor": {"nova", "placement"},
-	"container:nova-scheduler": {"nova", "placement"},
-	"container:nova-compute":   {"nova", "placement", "neutron"},
-}
-
-// loggingIn returns references to the users that a container logs in as.
-func loggingIn(ref string) []string {
-	var out []string
-	for _, user := range logins[ref] {
-		for _, role := range []string{"admin", "service"} {
-			grant := &api.RoleAssignment{User: user, Role: role, Project: api.ServiceProject}
-			out = append(out, api.ID(grant))
-		}
+		out = append(out, s.Build(d)...)
 	}
 	return out
 }

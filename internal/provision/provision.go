@@ -28,9 +28,11 @@ const (
 	KindNetwork = "network"
 	KindMachine = "machine"
 	KindCache   = "cache"
-	// KindContainerImage is a container image, KindAPI the place where the
-	// cloud's own API answers. Both are a [Service].
+	// KindContainerImage is a container image, KindServerImage one for servers in
+	// the cloud, KindAPI the place where the cloud's own API answers. All are a
+	// [Service].
 	KindContainerImage = "container-image"
+	KindServerImage    = "server-image"
 	KindAPI            = "api"
 )
 
@@ -174,7 +176,7 @@ func withKey(m machine.Machine) machine.Machine {
 // Remove implements [engine.Executor].
 func (x *Executor) Remove(ctx context.Context, r engine.Record, _ func(string)) error {
 	switch r.Kind {
-	case KindImage, KindContainerImage:
+	case KindImage, KindContainerImage, KindServerImage:
 		return nil // a shared cache, pruned by `updraft lab prune` and `updraft image prune`
 	case KindAPI:
 		return nil // it goes with what answers there

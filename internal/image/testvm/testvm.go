@@ -124,6 +124,20 @@ func (b Builder) Image() (Image, error) {
 	return i, nil
 }
 
+// The files of the image.
+const (
+	kernelFile = "vmlinuz"
+	initrdFile = "initrd.gz"
+	diskFile   = "disk.raw"
+)
+
+// File returns where a part of the image is once it is built: its kernel, initrd
+// or disk.
+func (b Builder) File(part string) (name string, ok bool) {
+	base, ok := map[string]string{"kernel": kernelFile, "initrd": initrdFile, "disk": diskFile}[part]
+	return filepath.Join(b.path(), base), ok
+}
+
 // Observe tells whether the image is built.
 func (b Builder) Observe(context.Context) (drift.Report, error) {
 	_, err := b.Image()
@@ -176,7 +190,7 @@ func assemble(ctx context.Context, root, out string) error {
 	if len(kernels) != 1 {
 		return fmt.Errorf("%s brought %d kernels, and one is wanted", kernelPackage, len(kernels))
 	}
-	i := Image{Kernel: "vmlinuz", Initrd: "initrd.gz", Disk: "disk.raw", Version: filepath.Base(kernels[0]), SHA256: map[string]string{}}
+	i := Image{Kernel: kernelFile, Initrd: initrdFile, Disk: diskFile, Version: filepath.Base(kernels[0]), SHA256: map[string]string{}}
 	kernel, err := os.ReadFile(filepath.Join(root, "boot", "vmlinuz-"+i.Version))
 	if err != nil {
 		return err
