@@ -72,6 +72,9 @@ type Client struct {
 	mu     sync.Mutex
 	hidden []string // passwords that were used, to keep out of errors
 	missed bool     // a service was not in the catalogue of the token
+	// entries are the catalogue that came with the token entriesOf.
+	entries   []tokens.CatalogEntry
+	entriesOf string
 }
 
 // Connect gets a token. Errors are classified by package retry.
@@ -172,7 +175,14 @@ func (c *Client) Services() []string {
 	return out
 }
 
+// catalogue returns the catalogue that came with the token.
 func (c *Client) catalogue() []tokens.CatalogEntry {
+	token := c.provider.Token()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.entriesOf == token {
+		return c.entries
+	}
 	r, ok := c.provider.GetAuthResult().(tokens.CreateResult)
 	if !ok {
 		return nil
@@ -181,7 +191,8 @@ func (c *Client) catalogue() []tokens.CatalogEntry {
 	if err != nil || catalog == nil {
 		return nil
 	}
-	return catalog.Entries
+	c.entries, c.entriesOf = catalog.Entries, token
+	return c.entries
 }
 
 // refresh gets a new token if a service was missing in the catalogue that came

@@ -50,6 +50,7 @@ type Cloud struct {
 	cut    bool
 	down   map[string]int // status that a service answers with
 	epoch  int            // of tokens
+	given  int            // tokens so far
 	hangs  string         // service that does not answer
 
 	// Boot decides what becomes of a new server: its console log, and a fault
@@ -138,7 +139,7 @@ func (c *Cloud) Expire() {
 	c.epoch++
 }
 
-func (c *Cloud) token() string { return fmt.Sprintf("%s-%d", TokenPrefix, c.epoch) }
+func (c *Cloud) token() string { return fmt.Sprintf("%s-%d-", TokenPrefix, c.epoch) }
 
 // Hang has a service accept requests and not answer them until the test ends.
 func (c *Cloud) Hang(service string) {
@@ -376,7 +377,7 @@ func (c *Cloud) answer(service, path string, r *http.Request, header http.Header
 	if service == "identity" && path == "v3/auth/tokens" && r.Method == http.MethodPost {
 		return http.StatusCreated, c.authenticate(r, header), nil
 	}
-	if r.Header.Get("X-Auth-Token") != c.token() {
+	if !strings.HasPrefix(r.Header.Get("X-Auth-Token"), c.token()) {
 		refuse(http.StatusUnauthorized, "The request you have made requires authentication.")
 	}
 	prefix := map[string]string{"identity": "v3/", "compute": "v2.1/", "image": "v2/", "network": "v2.0/", "placement": ""}[service]
@@ -417,7 +418,8 @@ func (c *Cloud) authenticate(r *http.Request, header http.Header) any {
 	if user == nil || user["password"] != given.Password || user["enabled"] != true {
 		refuse(http.StatusUnauthorized, "The request you have made requires authentication.")
 	}
-	header.Set("X-Subject-Token", c.token())
+	c.given++
+	header.Set("X-Subject-Token", c.token()+fmt.Sprint(c.given)) // no two are the same
 	out := obj{"methods": []string{"password"}, "expires_at": "2099-01-01T00:00:00.000000Z", "user": obj{"id": user["id"], "name": user["name"]}}
 	if string(in.Auth.Scope) == `"unscoped"` {
 		return obj{"token": out}
