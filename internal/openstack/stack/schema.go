@@ -61,7 +61,7 @@ func (b *Builder) Schema(s Schema) string {
 	s.Needs = slices.Concat(DatabaseReady(s.Database), s.Needs)
 	have := fmt.Sprintf("$(%s | tr '\\n' ' ')", SQL("SELECT version_num FROM "+s.Database+".alembic_version ORDER BY version_num"))
 	heads := slices.Sorted(slices.Values(b.D.Release.Head(s.Like)))
-	done, note := "", ""
+	var done, note string
 	if len(heads) > 0 {
 		done = fmt.Sprintf(`test "%s" = %s`, have, transport.Quote(strings.Join(heads, " ")+" "))
 	} else {
