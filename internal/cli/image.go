@@ -128,7 +128,7 @@ func (a *app) showImages(b oci.Builder, only []oci.Recipe) error {
 		})
 	}
 	if a.json {
-		return a.printJSON(images)
+		return a.printJSON(append([]oci.Image{}, images...))
 	}
 	w := tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "IMAGE\tSUITE\tSIZE\tPACKAGES OF\tPACKAGE LIST")

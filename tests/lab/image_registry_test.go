@@ -74,7 +74,7 @@ func (r *labRegistry) start() {
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{r.cert}},
 		ReadHeaderTimeout: time.Minute,
 	}
-	go r.server.ServeTLS(l, "", "") //nolint:errcheck // it ends when it is closed
+	go r.server.ServeTLS(l, "", "") // it ends when it is closed
 }
 
 // dying is the answer of a registry that may be killed while it sends.

@@ -85,7 +85,7 @@ func TestTheTestVMBootsAndAnswers(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Wait() //nolint:errcheck // it is killed by the end of the context
+	defer cmd.Wait() // it is killed by the end of the context
 	const want = "hostname=vm7.novalocal instance-id=i-00000007 address=169.254.169.15/24"
 	var console strings.Builder
 	ready := false

@@ -88,7 +88,7 @@ func simulate(ctx context.Context, r Recipe, s Source) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
+	defer func() { _ = os.RemoveAll(work) }() // only a temporary directory
 	args, err := s.arguments(ctx, r, filepath.Join(work, "root"))
 	if err != nil {
 		return err

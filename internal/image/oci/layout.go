@@ -110,7 +110,7 @@ func (b Builder) addLayout(ctx context.Context, i imageRecord, ref, work string,
 	if err := os.MkdirAll(work, 0o700); err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
+	defer func() { _ = os.RemoveAll(work) }() // or it is swept later
 	log("%s: packing the layer", strings.TrimPrefix(ref, LocalPrefix))
 	d, err := b.stored(i)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -93,7 +94,7 @@ func (r *Registry) complete(data []byte) error {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return fail(http.StatusBadRequest, "MANIFEST_INVALID", "it is no JSON: %v", err)
 	}
-	parts := append(m.Layers, m.Manifests...)
+	parts := slices.Concat(m.Layers, m.Manifests)
 	if m.Config != nil {
 		parts = append(parts, *m.Config)
 	}
@@ -129,7 +130,7 @@ func writeFile(path string, data io.Reader) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone already when all went well
+	defer func() { _ = os.Remove(f.Name()) }() // gone already when all went well
 	defer f.Close()
 	if _, err := io.Copy(f, data); err != nil {
 		return err

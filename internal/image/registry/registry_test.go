@@ -38,8 +38,15 @@ func digest(text string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// do sends a request and returns the answer with its body.
-func do(t *testing.T, method, url, body string, header ...string) (*http.Response, string) {
+// answer is what a request got.
+type answer struct {
+	StatusCode int
+	Status     string
+	Header     http.Header
+}
+
+// do sends a request and returns the answer and its body.
+func do(t *testing.T, method, url, body string, header ...string) (answer, string) {
 	t.Helper()
 	q, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -58,7 +65,7 @@ func do(t *testing.T, method, url, body string, header ...string) (*http.Respons
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, string(data)
+	return answer{resp.StatusCode, resp.Status, resp.Header}, string(data)
 }
 
 func TestAStockClientPushesAndPullsAcrossARestart(t *testing.T) {
