@@ -291,6 +291,9 @@ func (e *Endpoint) thing(ctx context.Context, v *view) (*thing, error) {
 	t := &thing{
 		coll: endpoints(), name: e.Key(),
 		match: object{"service_id": service, "interface": e.Interface, "region_id": e.Region},
+		// Keystone makes a region that it does not know if it is given in this old
+		// way, and refuses it in the other.
+		once: object{"region": e.Region, "region_id": nil},
 	}
 	t.optional("url", e.URL)
 	t.optional("enabled", e.Enabled)

@@ -40,7 +40,9 @@ func subnets() collection {
 }
 
 func images() collection {
-	return collection{service: "image", path: "images", query: "limit=1000", plural: "images", method: http.MethodPatch}
+	// Glance's pages hold 25 unless more are asked for, and no community images
+	// unless all are.
+	return collection{service: "image", path: "images", query: "limit=1000&visibility=all", plural: "images", method: http.MethodPatch}
 }
 
 func flavors() collection {

@@ -111,7 +111,7 @@ func (r *vmRun) prepare(ctx context.Context) error {
 		service, path, plural, name string
 		id                          *string
 	}{
-		{"image", "images?limit=1000", "images", r.c.Image, &r.ids.image},
+		{"image", "images?limit=1000&visibility=all", "images", r.c.Image, &r.ids.image},
 		{"compute", "flavors?is_public=None", "flavors", r.c.Flavor, &r.ids.flavor},
 		{"network", "networks", "networks", r.c.Network, &r.ids.network},
 		{"network", "networks", "networks", r.c.External, &r.ids.external},

@@ -297,14 +297,17 @@ func (c *Cloud) image(path []string, r *http.Request) (int, any) {
 
 func (c *Cloud) imagePage(r *http.Request) obj {
 	const size = 2
-	all, from := c.things["images"], 0
+	all, from := slices.Clone(c.things["images"]), 0
+	if r.URL.Query().Get("visibility") != "all" {
+		all = slices.DeleteFunc(all, func(o obj) bool { return o["visibility"] == "community" })
+	}
 	if m := r.URL.Query().Get("marker"); m != "" {
 		from = 1 + slices.IndexFunc(all, func(o obj) bool { return o["id"] == m })
 	}
 	page := all[from:min(from+size, len(all))]
 	out := obj{"images": append([]obj{}, page...), "first": "/v2/images"}
 	if from+size < len(all) {
-		out["next"] = "/image/v2/images?limit=2&marker=" + str(page[len(page)-1]["id"])
+		out["next"] = "/image/v2/images?limit=2&visibility=" + r.URL.Query().Get("visibility") + "&marker=" + str(page[len(page)-1]["id"])
 	}
 	return out
 }

@@ -72,7 +72,7 @@ func identityTables() map[string]table {
 		},
 		id + "endpoints": {
 			plural: "endpoints", single: "endpoint", method: "PATCH", required: []string{"interface", "service_id", "url"},
-			create:   map[string]string{"interface": "string", "service_id": "string", "region_id": "string", "url": "string", "enabled": "bool"},
+			create:   map[string]string{"interface": "string", "service_id": "string", "region_id": "string|null", "region": "string", "url": "string", "enabled": "bool"},
 			defaults: obj{"enabled": true},
 		},
 	}
@@ -245,7 +245,11 @@ func (c *Cloud) made(t table, r *http.Request) (int, any) {
 	case "floatingips":
 		o["status"] = "ACTIVE"
 	case "endpoints":
-		o["region"] = o["region_id"]
+		if id := o["region_id"]; id != nil && id != "RegionOne" {
+			c.drop("endpoints", o)
+			refuse(http.StatusBadRequest, "Expecting to find valid region, %v is not", id)
+		}
+		o["region_id"] = o["region"]
 	}
 	return http.StatusCreated, obj{t.single: public(o)}
 }
