@@ -31,11 +31,11 @@ const (
 	user = "rabbitmq"
 	// home is where RabbitMQ keeps everything, in its container.
 	home = "/var/lib/rabbitmq"
-	// SecretCookie is the secret by which members know each other.
+	// secretCookie is the secret by which members know each other.
 	secretCookie = "rabbitmq-cookie"
 	// memory is above which publishers have to wait.
 	memory = "512MB"
-	// UserRef is what those that connect need: the server takes the password.
+	// userJob is done when the server takes the services' password.
 	userJob = "rabbitmq user"
 )
 
@@ -49,14 +49,9 @@ var loginScript string
 
 func build(d *stack.Deployment) []stack.Item {
 	var out []stack.Item
-	for i, h := range d.Spec.Controllers {
+	for _, h := range d.Spec.Controllers {
 		b := d.On(h, name)
-		var after []string
-		if i > 0 {
-			// Two that form a cluster at once may form two.
-			after = append(after, stack.OnHost(d.Spec.Controllers[i-1], "container:"+name))
-		}
-		server(b, after)
+		server(b)
 		if h == d.First() {
 			account(b)
 		}
@@ -66,7 +61,11 @@ func build(d *stack.Deployment) []stack.Item {
 }
 
 // server adds a controller's member of the cluster.
-func server(b *stack.Builder, after []string) {
+//
+// Members are started at once and find each other: one that has never been in a
+// cluster looks for the others first, ten times, and only then begins without
+// them. That takes minutes where another does not answer.
+func server(b *stack.Builder) {
 	dir := b.Dir(stack.ConfigDir(name), "", "0755")
 	data := b.Data(user)
 	address := b.D.Address(b.Host)
@@ -94,9 +93,9 @@ func server(b *stack.Builder, after []string) {
 		},
 		Volumes:     []container.Volume{stack.Mount(dir, dir), {Source: data, Target: home}},
 		RestartOn:   []string{conf, cookie.Path},
-		Ready:       &container.Ready{TCP: fmt.Sprintf("%s:%d", address, stack.RabbitPort), Timeout: "3m"},
+		Ready:       &container.Ready{TCP: fmt.Sprintf("%s:%d", address, stack.RabbitPort), Timeout: "6m"},
 		StopTimeout: "30s",
-	}, append(after, "file:"+first)...)
+	}, "file:"+first)
 }
 
 // node is the name of the member with that address.
