@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -111,7 +112,8 @@ func (s Source) arguments(ctx context.Context, r Recipe, root string) ([]string,
 // mmdebstrap returns the command in its own namespaces.
 func mmdebstrap(ctx context.Context, work string, lock *os.File, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "unshare", append([]string{"--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap"}, args...)...)
-	cmd.Env = append(os.Environ(), "UPDRAFT_SEED="+work, "TMPDIR="+work, "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "HOME=/root")
+	cmd.Env = append(os.Environ(), "UPDRAFT_SEED="+work, "TMPDIR="+work, "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "HOME=/root",
+		"PYTHONHASHSEED=0") // the order of sets gets into compiled code
 	if lock != nil {
 		cmd.ExtraFiles = []*os.File{lock}
 	}
@@ -181,6 +183,15 @@ func aptOptions(ctx context.Context, s Source) []string {
 const (
 	// 101: the action is not allowed (invoke-rc.d policy): nothing starts while building.
 	setupHook = `mkdir -p "$1/usr/sbin" && printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d" && chmod 755 "$1/usr/sbin/policy-rc.d"`
+	// What is left out is told to dpkg in a file, after mmdebstrap's own first
+	// unpacking: it would filter that with a program that takes longer to start than
+	// a package takes to unpack. What that brought is removed; dpkg brings the
+	// licences again.
+	extractHook = `set -e
+cd "$1"
+rm -rf usr/share/man/* usr/share/doc/* usr/share/locale/* usr/share/info/* usr/share/lintian/*
+cp "$UPDRAFT_SEED/seed.dpkg" "etc/dpkg/dpkg.cfg.d/` + dpkgConfig + `"
+`
 	// Before the packages that would make users themselves.
 	essentialHook = `set -e
 for f in passwd group shadow gshadow; do
@@ -204,6 +215,7 @@ if [ -x "$1/usr/bin/python3" ]; then
 	chroot "$1" python3 -m compileall -qq -j 0 /usr/lib/python3/dist-packages $dirs || true
 fi
 `
+	dpkgConfig = "99updraft"
 	py3compile = "/usr/bin/py3compile"
 	// What it would have compiled is noted.
 	py3compileStub = "#!/bin/sh\necho \"$@\" >>/var/cache/py3compile\n"
@@ -216,13 +228,10 @@ func bootstrapArgs(r Recipe, m aptconf.Mirror, apt []string, root string) []stri
 		"--include=" + strings.Join(sorted(r.Packages), ","),
 		"--dpkgopt=force-unsafe-io",
 		"--setup-hook=" + setupHook,
+		"--extract-hook=" + extractHook,
 		"--essential-hook=" + essentialHook,
 		"--customize-hook=" + customizeHook,
 	}
-	for _, path := range append(append([]string{}, excludes...), r.Excludes...) {
-		args = append(args, "--dpkgopt=path-exclude="+path)
-	}
-	args = append(args, "--dpkgopt=path-include="+licences)
 	return append(args, sourceArgs(r, m, apt, root)...)
 }
 
@@ -253,7 +262,12 @@ func writeSeed(work string, r Recipe) error {
 			"Maintainer: updraft\nArchitecture: all\nVersion: 1\nProvides: " + strings.Join(sorted(r.Provides), ", ") +
 			"\nDescription: what the image does without\n"
 	}
-	files := []account{{"status", status}, {"list", "/.\n"}, {"py3compile", py3compileStub}}
+	dpkg := "force-unsafe-io\n"
+	for _, path := range slices.Concat(excludes, sorted(r.Excludes)) {
+		dpkg += "path-exclude=" + path + "\n"
+	}
+	dpkg += "path-include=" + licences + "\n"
+	files := []account{{"dpkg", dpkg}, {"status", status}, {"list", "/.\n"}, {"py3compile", py3compileStub}}
 	for _, f := range append(files, accounts()...) {
 		if err := os.WriteFile(filepath.Join(work, "seed."+f.file), []byte(f.lines), 0o600); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
@@ -17,7 +18,7 @@ import (
 // computer.
 func unwanted() []string {
 	return []string{
-		"usr/sbin/policy-rc.d", "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
+		"usr/sbin/policy-rc.d", "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/" + dpkgConfig,
 		"etc/apt/sources.list", "etc/apt/sources.list.d/*", "var/lib/apt/lists/*", "var/cache/apt/*", "var/cache/ldconfig/*",
 		"var/cache/debconf/*", "var/lib/dpkg/*-old", "var/lib/dpkg/lock*",
 		"var/cache/fontconfig/*", "etc/*-", "etc/.pwd.lock", "etc/xml/*.old",
@@ -97,6 +98,22 @@ func fixShadow(path string) error {
 	return os.WriteFile(path, []byte(b.String()), 0o640) // an existing file keeps its mode
 }
 
+// compiledSince reports whether the file is Python code that was compiled from a
+// source younger than start. The source gets another time, which would make the
+// compiled code stale: Python notes the source's time in it (PEP 552).
+func compiledSince(path string, start time.Time) bool {
+	if filepath.Ext(path) != ".pyc" {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var header struct{ Magic, Flags, Time, Size uint32 }
+	return binary.Read(f, binary.LittleEndian, &header) == nil && header.Flags == 0 && int64(header.Time) >= start.Unix()
+}
+
 // settle gives what is younger than start the time of the youngest older thing.
 func settle(root string, start time.Time) error {
 	var young []string
@@ -110,6 +127,9 @@ func settle(root string, start time.Time) error {
 		case err != nil:
 			return err
 		case !st.ModTime().Before(start):
+			if compiledSince(path, start) {
+				return os.Remove(path)
+			}
 			young = append(young, path)
 		case st.ModTime().After(newest):
 			newest = st.ModTime()

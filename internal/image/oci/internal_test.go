@@ -3,6 +3,7 @@ package oci
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ func TestBootstrapArguments(t *testing.T) {
 	r := Recipe{Name: "x", Suite: "trixie", Packages: []string{"b", "a"}, Excludes: []string{"/opt/*"}}
 	args := bootstrapArgs(r, aptconf.Mirror{URI: "http://m.example/d", Security: "http://s.example/d", Keyring: "/k.gpg"}, []string{`A "b"`}, "/w/root")
 	for _, want := range []string{
-		"--include=a,b", "--dpkgopt=path-exclude=/opt/*", `--aptopt=A "b"`, "--keyring=/k.gpg",
+		"--include=a,b", `--aptopt=A "b"`, "--keyring=/k.gpg",
 		"deb http://m.example/d trixie main", "deb http://s.example/d trixie-security main",
 	} {
 		if !slices.Contains(args, want) {
@@ -90,6 +91,8 @@ func TestARootBecomesAFunctionOfItsPackages(t *testing.T) {
 		write(t, filepath.Join(root, "var/log/apt/term.log"), time.Now().String())
 		write(t, filepath.Join(root, "run/x.pid"), fmt.Sprint(i))
 		write(t, filepath.Join(root, "var/lib/made-by-postinst"), "same")
+		write(t, filepath.Join(root, "usr/stale.pyc"), code(start.Add(time.Duration(i)*time.Minute)))
+		write(t, filepath.Join(root, "usr/good.pyc"), code(old))
 		for _, dir := range []string{"usr", "usr/bin", "usr/bin/tool"} {
 			if err := os.Chtimes(filepath.Join(root, dir), old, old); err != nil {
 				t.Fatal(err)
@@ -100,6 +103,12 @@ func TestARootBecomesAFunctionOfItsPackages(t *testing.T) {
 		}
 		if _, err := os.Stat(filepath.Join(root, "var/log/apt")); err != nil {
 			t.Error("daemons want their directories of logs:", err)
+		}
+		if _, err := os.Stat(filepath.Join(root, "usr/good.pyc")); err != nil {
+			t.Error("code that is not stale is kept:", err)
+		}
+		if _, err := os.Stat(filepath.Join(root, "usr/stale.pyc")); err == nil {
+			t.Error("code whose source gets another time would be compiled at every start")
 		}
 		d, err := describe(Recipe{Name: "x", Suite: "trixie"}, root)
 		if err != nil {
@@ -113,6 +122,12 @@ func TestARootBecomesAFunctionOfItsPackages(t *testing.T) {
 	if len(digests) != 1 {
 		t.Errorf("two builds of the same packages differ: %v", digests)
 	}
+}
+
+// code is the beginning of compiled Python code, of a source of that time.
+func code(source time.Time) string {
+	b := binary.LittleEndian.AppendUint32([]byte("\xf3\r\r\n\x00\x00\x00\x00"), uint32(source.Unix()))
+	return string(append(b, "\x10\x00\x00\x00code"...))
 }
 
 func TestALayerIsReadAsItWasWritten(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 )
 
 // revision changes when the way of building does, and with it all references.
-const revision = "1"
+const revision = "2"
 
 // Recipe says what an image is made of.
 type Recipe struct {
@@ -50,7 +50,7 @@ func (r Recipe) Digest() string {
 		{"excludes", sorted(r.Excludes)},
 		{"always", append(slices.Clone(excludes), unwanted()...)},
 		{"users", []string{passwd()}},
-		{"hooks", []string{setupHook, essentialHook, customizeHook, py3compileStub}},
+		{"hooks", []string{setupHook, extractHook, essentialHook, customizeHook, py3compileStub}},
 	} {
 		fmt.Fprintf(h, "%s %q\n", part.key, part.values)
 	}
