@@ -44,7 +44,7 @@ func account(b *stack.Builder, what, sql, done string) {
 	file := strings.ReplaceAll(what, " ", "-")
 	apply := b.Secret("sql/"+file+".sql", sql, "")
 	check := b.Secret("sql/"+file+"-done.sql", done, "")
-	client := stack.Inside(name, transport.Quote("mariadb", "--no-defaults", "--socket="+stack.DatabaseSocket, "--batch", "--skip-column-names"))
+	client := stack.Inside(name, transport.Quote("mariadb", "--no-defaults", "--skip-ssl", "--socket="+stack.DatabaseSocket, "--batch", "--skip-column-names"))
 	b.Add(configset.Item{
 		Resource: &command.Resource{
 			Name:   "mariadb " + what,
@@ -76,10 +76,9 @@ func create(db stack.Database, hash string) string {
 		"GRANT ALL PRIVILEGES ON `%[1]s`.* TO '%[2]s'@'%%';\n", db.Name, db.User, hash)
 }
 
-// allPrivileges is how many rights on a database ALL PRIVILEGES are at least.
-const allPrivileges = 18
-
-// created asks whether all of create is there.
+// created asks whether all of create is there. How many rights on a database there
+// are depends on the server's release: as many as mysql.db has columns for, less
+// the right to grant them to others.
 func created(db stack.Database, hash string) string {
 	return fmt.Sprintf(`SELECT IF(
 	(SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '%[1]s')
@@ -88,9 +87,11 @@ func created(db stack.Database, hash string) string {
 		AND JSON_VALUE(Priv, '$.authentication_string') = '%[3]s'
 		AND JSON_VALUE(Priv, '$.ssl_type') = 1)
 	AND (SELECT COUNT(*) FROM information_schema.SCHEMA_PRIVILEGES
-		WHERE GRANTEE = '''%[2]s''@''%%''' AND TABLE_SCHEMA = '%[1]s') >= %[4]d,
+		WHERE GRANTEE = '''%[2]s''@''%%''' AND TABLE_SCHEMA = '%[1]s') =
+		(SELECT COUNT(*) - 1 FROM information_schema.COLUMNS
+		WHERE TABLE_SCHEMA = 'mysql' AND TABLE_NAME = 'db' AND COLUMN_NAME LIKE '%%\_priv'),
 	'done', 'not yet');
-`, db.Name, db.User, hash, allPrivileges)
+`, db.Name, db.User, hash)
 }
 
 // checkUser makes the user of HAProxy's checks, which does not speak TLS.
