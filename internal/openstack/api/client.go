@@ -90,7 +90,7 @@ func Connect(ctx context.Context, a Access) (*Client, error) {
 	}
 	provider.UserAgent.Prepend("updraft")
 	provider.UseTokenLock()
-	provider.HTTPClient = http.Client{Transport: sized{transport}}
+	provider.HTTPClient = http.Client{Transport: newWire(transport)}
 	c := &Client{access: a, provider: provider, transport: transport}
 	if err := c.authenticate(ctx); err != nil {
 		c.Close()
@@ -115,18 +115,30 @@ func (a Access) transport() (*http.Transport, error) {
 	}, nil
 }
 
-// sized sends bodies whose length is in the header as such, and not in chunks:
-// uWSGI hands chunks on to an application only if it is told to.
-type sized struct{ *http.Transport }
+// wire sends requests. Those that change something get a connection of their
+// own: one that is kept may have been closed meanwhile by the other side, as
+// uWSGI does after each answer, and such a request cannot be sent again without
+// knowing what became of it. Bodies whose length is in the header are sent as
+// such and not in chunks, which uWSGI hands on only if it is told to.
+type wire struct{ kept, single *http.Transport }
+
+func newWire(t *http.Transport) wire {
+	w := wire{t, t.Clone()}
+	w.single.DisableKeepAlives = true
+	return w
+}
 
 // RoundTrip implements [http.RoundTripper].
-func (s sized) RoundTrip(r *http.Request) (*http.Response, error) {
+func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodGet {
+		return w.kept.RoundTrip(r)
+	}
 	if n, err := strconv.ParseInt(r.Header.Get("Content-Length"), 10, 64); err == nil {
 		r = r.Clone(r.Context())
 		r.Header.Del("Content-Length")
 		r.ContentLength = n
 	}
-	return s.Transport.RoundTrip(r)
+	return w.single.RoundTrip(r)
 }
 
 // Close lets go of idle connections.

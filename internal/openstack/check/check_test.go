@@ -75,7 +75,7 @@ func newCloud(t *testing.T) *apitest.Cloud {
 		c.Add("networks", map[string]any{"name": n})
 	}
 	c.Boot = func(server map[string]any) (string, string) {
-		return fmt.Sprintf("kernel\r\nUPDRAFT-DHCP 10.0.0.9/24\r\nUPDRAFT-META i-1 %s.novalocal\r\nUPDRAFT-READY", server["name"]), ""
+		return fmt.Sprintf("kernel\r\nUPDRAFT-READY hostname=%s.novalocal instance-id=i-1 address=10.0.0.9/24", server["name"]), ""
 	}
 	return c
 }
@@ -147,11 +147,11 @@ func TestAFailureNamesItsStageAndNothingIsLeft(t *testing.T) {
 		}},
 		{"console", "no line on the console matches the marker", func(_ *apitest.Cloud, v *check.VM, _ *place) { v.Marker, v.ConsoleWithin = "NEVER", short }},
 		{"console", "does not hold 10.0.0.9", func(c *apitest.Cloud, v *check.VM, _ *place) {
-			c.Boot = func(map[string]any) (string, string) { return "UPDRAFT-DHCP 169.254.0.1", "" }
+			c.Boot = func(map[string]any) (string, string) { return "UPDRAFT-READY hostname= instance-id= address=169.254.0.1/16", "" }
 			v.ConsoleWithin = short
 		}},
 		{"console", "does not hold updraft-vm-", func(c *apitest.Cloud, v *check.VM, _ *place) {
-			c.Boot = func(map[string]any) (string, string) { return "UPDRAFT-DHCP 10.0.0.9\nUPDRAFT-META 404", "" }
+			c.Boot = func(map[string]any) (string, string) { return "UPDRAFT-READY hostname=404 instance-id= address=10.0.0.9/24", "" }
 			v.ConsoleWithin = short
 		}},
 		{"ping", "does not answer from deployer", func(_ *apitest.Cloud, v *check.VM, p *place) {

@@ -25,8 +25,8 @@ type VM struct {
 	Zone     string `json:"zone,omitempty" doc:"Availability zone, or zone:host to start it on one host."`
 
 	Marker   string `json:"marker,omitempty" default:"UPDRAFT-READY" doc:"Regular expression (RE2) that a line of the console log is to match once the server is up; empty for none."`
-	DHCP     string `json:"dhcp,omitempty" default:"UPDRAFT-DHCP" doc:"Regular expression for the line on the console that tells the address got by DHCP: it is to hold the server's fixed address. Empty for none."`
-	Metadata string `json:"metadata,omitempty" default:"UPDRAFT-META" doc:"Regular expression for the line on the console that tells what the metadata service said: it is to hold the server's name. Empty for none."`
+	DHCP     string `json:"dhcp,omitempty" default:"UPDRAFT-READY .*address=" doc:"Regular expression for the line on the console that tells the address got by DHCP: it is to hold the server's fixed address. Empty for none."`
+	Metadata string `json:"metadata,omitempty" default:"UPDRAFT-READY .*hostname=" doc:"Regular expression for the line on the console that tells what the metadata service said: it is to hold the server's name. Empty for none."`
 	Ping     bool   `json:"ping,omitempty" default:"true" doc:"Whether the floating IP is to answer to pings."`
 	Port     int    `json:"port,omitempty" default:"80" doc:"TCP port that is to be open on the floating IP; 0 for none."`
 	HTTP     string `json:"http,omitempty" default:"/" doc:"Path that is to be answered on that port with status 200; empty for none."`
@@ -47,7 +47,7 @@ func vmKind(access api.Access) verify.Kind {
 		Example: "image: proof\nflavor: proof\nnetwork: proof\nexternal: public\n",
 		New: func() verify.Check {
 			return &VM{
-				Marker: "UPDRAFT-READY", DHCP: "UPDRAFT-DHCP", Metadata: "UPDRAFT-META", Ping: true, Port: 80, HTTP: "/",
+				Marker: "UPDRAFT-READY", DHCP: "UPDRAFT-READY .*address=", Metadata: "UPDRAFT-READY .*hostname=", Ping: true, Port: 80, HTTP: "/",
 				ActiveWithin: verify.Duration(3 * time.Minute), ConsoleWithin: verify.Duration(3 * time.Minute),
 				ReachWithin: verify.Duration(time.Minute), access: access,
 			}
