@@ -147,11 +147,15 @@ func TestAFailureNamesItsStageAndNothingIsLeft(t *testing.T) {
 		}},
 		{"console", "no line on the console matches the marker", func(_ *apitest.Cloud, v *check.VM, _ *place) { v.Marker, v.ConsoleWithin = "NEVER", short }},
 		{"console", "does not hold 10.0.0.9", func(c *apitest.Cloud, v *check.VM, _ *place) {
-			c.Boot = func(map[string]any) (string, string) { return "UPDRAFT-READY hostname= instance-id= address=169.254.0.1/16", "" }
+			c.Boot = func(map[string]any) (string, string) {
+				return "UPDRAFT-READY hostname= instance-id= address=169.254.0.1/16", ""
+			}
 			v.ConsoleWithin = short
 		}},
 		{"console", "does not hold updraft-vm-", func(c *apitest.Cloud, v *check.VM, _ *place) {
-			c.Boot = func(map[string]any) (string, string) { return "UPDRAFT-READY hostname=404 instance-id= address=10.0.0.9/24", "" }
+			c.Boot = func(map[string]any) (string, string) {
+				return "UPDRAFT-READY hostname=404 instance-id= address=10.0.0.9/24", ""
+			}
 			v.ConsoleWithin = short
 		}},
 		{"ping", "does not answer from deployer", func(_ *apitest.Cloud, v *check.VM, p *place) {
