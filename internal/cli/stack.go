@@ -89,8 +89,8 @@ func (s *session) apiAccess() api.Access {
 
 // scopes are the executors of scopes that are no hosts.
 func (s *session) scopes() map[string]engine.Executor {
-	if s.cloud.OpenStack == nil {
-		return nil
+	if s.cloud.OpenStack == nil || s.secrets == nil {
+		return nil // what is there goes with the machines
 	}
 	if s.api == nil {
 		s.api = &api.Executor{
