@@ -116,7 +116,7 @@ and configured hosts, and the proof by test that all of it works.
 		a.statusCommand(), a.verifyCommand(), a.handoffCommand(), a.timelineCommand(),
 		a.sshCommand(), a.execCommand(), a.logsCommand(),
 		a.secretsCommand(), a.openstackCommand(), a.openCommand(),
-		a.labCommand(), a.cacheCommand(), a.genCommand(),
+		a.labCommand(), a.imageCommand(), a.cacheCommand(), a.genCommand(),
 	)
 	return root
 }
