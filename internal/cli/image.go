@@ -19,6 +19,7 @@ import (
 
 	"github.com/updraft-cloud/updraft/internal/image/bundle"
 	"github.com/updraft-cloud/updraft/internal/image/oci"
+	"github.com/updraft-cloud/updraft/internal/image/testvm"
 	"github.com/updraft-cloud/updraft/internal/openstack/release"
 )
 
@@ -242,6 +243,9 @@ were cut off. Images that a container on this computer runs from always stay.
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			keep, err := currentImages()
 			if err != nil {
+				return err
+			}
+			if err := (testvm.Builder{Dir: a.images().Dir}).Prune(); err != nil {
 				return err
 			}
 			gone, err := a.images().Prune(cmd.Context(), func(ref string) bool { return !o.all && keep[ref] }, a.imageLog)

@@ -273,3 +273,20 @@ func module(ctx context.Context, root, kernel, name string) ([]byte, error) {
 	}
 	return exec.CommandContext(ctx, filepath.Join(root, "usr/bin/busybox"), "xz", "-dc", found).Output()
 }
+
+// Prune removes images of other tags.
+func (b Builder) Prune() error {
+	others, err := filepath.Glob(filepath.Join(filepath.Dir(b.path()), "testvm-*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range others {
+		if dir == b.path() {
+			continue
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("cannot remove an old test VM: %w", err)
+		}
+	}
+	return nil
+}

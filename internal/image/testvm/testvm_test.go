@@ -86,3 +86,20 @@ func TestTheImageIsThereOnceItIsDescribed(t *testing.T) {
 		t.Error("another suite makes the same image")
 	}
 }
+
+func TestPruneKeepsTheImageOfToday(t *testing.T) {
+	b := Builder{Dir: t.TempDir()}
+	old := filepath.Join(b.Dir, "testvm-0123456789abcdef")
+	for _, dir := range []string{old, b.path(), filepath.Join(b.Dir, "store")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Prune(); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(b.Dir)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("left: %v, %v", entries, err)
+	}
+}
