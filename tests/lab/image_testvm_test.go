@@ -52,10 +52,8 @@ esac
 printf 'HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s' ${#body} $body
 `
 
-// bootScript runs QEMU of the image openstack in namespaces of its own, with a
-// user network that leads nowhere but to the metadata script, and forwards a port.
-const bootScript = `set -e
-ip link set lo up
+// bootScript runs QEMU of the image openstack, see inCopy, with a user network that leads nowhere but to the metadata script, and forwards a port.
+const bootScript = `ip link set lo up
 mount --bind "$VM" "$ROOT/mnt"
 mount --bind "$SCRIPTS" "$ROOT/tmp"
 mount --rbind /dev "$ROOT/dev"
@@ -126,11 +124,9 @@ func bootCommand(t *testing.T, i testvm.Image) *exec.Cmd {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", bootScript)
-	cmd.Env = append(os.Environ(),
-		"VM="+filepath.Dir(i.Kernel), "ROOT="+root, "SCRIPTS="+scripts, "MEMORY="+strconv.Itoa(testvm.MinMemory), "COMMANDLINE="+testvm.CommandLine,
+	return inCopy(ctx, root, bootScript,
+		"VM="+filepath.Dir(i.Kernel), "SCRIPTS="+scripts, "MEMORY="+strconv.Itoa(testvm.MinMemory), "COMMANDLINE="+testvm.CommandLine,
 		"KERNEL="+filepath.Base(i.Kernel), "INITRD="+filepath.Base(i.Initrd), "DISK="+filepath.Base(i.Disk))
-	return cmd
 }
 
 // ask returns what the VM answers, as seen from the network namespace of its QEMU.

@@ -1,8 +1,11 @@
 package oci
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -34,6 +37,31 @@ func unwanted() []string {
 // emptied directories keep their tree and lose their files.
 var emptied = []string{"var/log"}
 
+// unordered are objects in JSON that a package writes in another order each time.
+var unordered = []string{"var/lib/openstack-dashboard/static/dashboard/manifest.json"}
+
+// orderJSON writes an object in the order of its keys.
+func orderJSON(path string) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(data, &object); err != nil {
+		return fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(object); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644) // an existing file keeps its mode
+}
+
 // clean takes from a freshly bootstrapped root what must not be in an image, and
 // makes it a function of its packages: everything younger than start, the
 // beginning of the build, gets the time of the youngest thing that came in a
@@ -52,6 +80,11 @@ func clean(root string, start time.Time) error {
 	}
 	for _, dir := range emptied {
 		if err := removeFiles(filepath.Join(root, dir)); err != nil {
+			return err
+		}
+	}
+	for _, name := range unordered {
+		if err := orderJSON(filepath.Join(root, name)); err != nil {
 			return err
 		}
 	}

@@ -93,6 +93,7 @@ func TestARootBecomesAFunctionOfItsPackages(t *testing.T) {
 		write(t, filepath.Join(root, "var/lib/made-by-postinst"), "same")
 		write(t, filepath.Join(root, "usr/stale.pyc"), code(start.Add(time.Duration(i)*time.Minute)))
 		write(t, filepath.Join(root, "usr/good.pyc"), code(old))
+		write(t, filepath.Join(root, unordered[0]), []string{`{"b": "<x>", "a": 1}`, `{"a":1,"b":"<x>"}`}[i])
 		for _, dir := range []string{"usr", "usr/bin", "usr/bin/tool"} {
 			if err := os.Chtimes(filepath.Join(root, dir), old, old); err != nil {
 				t.Fatal(err)

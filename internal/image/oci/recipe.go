@@ -12,7 +12,7 @@ import (
 )
 
 // revision changes when the way of building does, and with it all references.
-const revision = "2"
+const revision = "3"
 
 // Recipe says what an image is made of.
 type Recipe struct {
