@@ -52,7 +52,8 @@ esac
 printf 'HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s' ${#body} $body
 `
 
-// bootScript runs QEMU of the image openstack, see inCopy, with a user network that leads nowhere but to the metadata script, and forwards a port.
+// bootScript runs QEMU of the image openstack, see inCopy, with a user network that
+// leads nowhere but to the metadata script, and forwards a port.
 const bootScript = `ip link set lo up
 mount --bind "$VM" "$ROOT/mnt"
 mount --bind "$SCRIPTS" "$ROOT/tmp"
