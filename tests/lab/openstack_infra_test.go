@@ -253,3 +253,29 @@ exec sh /etc/updraft/openvswitch/vswitchd.sh`))
 		t.Error("an address that came back to the NIC is not noticed")
 	}
 }
+
+func TestAHostMayHoldAnAddressOnABridgeOfItsOwn(t *testing.T) {
+	f := newFixture(t)
+	p, topo := f.brought(t, "bridged", 1, nil)
+	m := topo.Machines[0]
+	address := m.NICs[1].Address.String()
+	move := "ip link add name br0 type bridge && ip link set br0 up && ip address del " + address + " dev eth1 && ip address add " + address + " dev br0"
+	if out, err := ssh(t, m, move); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if r, err := p.ObserveMachine(t.Context(), m); err != nil || !r.Agrees() {
+		t.Errorf("observed: %+v, %v", r, err)
+	}
+	if err := p.EnsureMachine(t.Context(), m, quiet); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ssh(t, m, "ip -4 -br address show eth1 | grep -c "+address); got != "0" {
+		t.Errorf("it came back to the NIC: %q, %v", got, err)
+	}
+	if out, err := ssh(t, m, "ip link delete br0"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if r, err := p.ObserveMachine(t.Context(), m); err != nil || !r.Has("nic.eth1.address") {
+		t.Errorf("nobody misses the address: %+v, %v", r, err)
+	}
+}

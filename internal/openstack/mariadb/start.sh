@@ -6,7 +6,8 @@
 #    others are started after it.
 #  - this server was the last to leave in order, as it noted itself
 #    (safe_to_bootstrap in grastate.dat).
-# Where all lost power at once, nobody knows who was last; somebody has to say so.
+# Where all lost power at once they remember who they were (gvwstate.dat), and are a
+# cluster again as soon as all of them are back (pc.recovery, Galera's default).
 set -eu
 data=$1 peers=$2
 shift 2
