@@ -5,7 +5,10 @@
 // real generator, which leaves faulty files out without a word, judges it
 // before), that the container runs the present file and configuration (one that
 // was changed later is recognised from times in the world, so that a killed
-// updraft forgets nothing), and that Apply returns when the container answers.
+// updraft forgets nothing), and that Apply returns when the container does its
+// work, or says why it does not: one that ends again and again is noticed within
+// seconds, with its last words. All containers of a host are observed by one
+// question to systemd, and their probes run at the same time.
 package container
 
 import (
@@ -33,34 +36,37 @@ type Volume struct {
 // is given.
 type Ready struct {
 	TCP     string   `json:"tcp,omitempty" doc:"ADDRESS:PORT that accepts connections."`
-	HTTP    string   `json:"http,omitempty" doc:"URL that answers, such as http://127.0.0.1:8080/."`
+	HTTP    string   `json:"http,omitempty" doc:"URL that answers, such as http://127.0.0.1:8080/. For https the host needs curl."`
 	Status  []int    `json:"status,omitempty" doc:"Statuses that are an answer; any below 500 when left out."`
-	Unix    string   `json:"unix,omitempty" doc:"Socket that accepts connections."`
-	Exec    []string `json:"exec,omitempty" doc:"Program that succeeds in the container's file system. It must not change anything."`
+	CAFile  string   `json:"ca_file,omitempty" format:"path" doc:"Authorities of an https URL, as PEM on the host; those of the host when left out."`
+	Unix    string   `json:"unix,omitempty" doc:"Path of a socket on the host that accepts connections."`
+	Exec    []string `json:"exec,omitempty" doc:"Program that succeeds in the container's file system and the host's network. It must not change anything. Once updraft has seen it succeed, it is asked again only after a restart, unless always is set."`
+	Always  bool     `json:"always,omitempty" doc:"Run exec whenever the container is looked at, also when nothing has changed."`
 	Timeout string   `json:"timeout,omitempty" default:"60s" doc:"How long it may take after the start."`
 }
 
 // Resource is a container.
 type Resource struct {
-	Name        string            `json:"name" required:"true" doc:"Name of the container, and of its unit NAME.service."`
-	Image       string            `json:"image" required:"true" doc:"Reference of the image. One below localhost/ must be there; others are pulled."`
-	Exec        []string          `json:"exec,omitempty" doc:"Program with its arguments; the image's own when left out. It shows in the process list: no secrets."`
-	User        string            `json:"user,omitempty" doc:"User in the container, by name or number; that of the image when left out."`
-	Env         map[string]string `json:"env,omitempty" doc:"Environment variables. No secrets: they show in the unit."`
-	Volumes     []Volume          `json:"volumes,omitempty" doc:"What of the host the container sees."`
-	Privileged  bool              `json:"privileged,omitempty" doc:"Give the container all rights on the host."`
-	PIDHost     bool              `json:"pid_host,omitempty" doc:"Let the container see the host's processes."`
-	Cgroups     string            `json:"cgroups,omitempty" enum:"disabled,split" default:"disabled" doc:"disabled: its processes are in the unit's own group; split: in one below it, that they may manage."`
-	Memory      int64             `json:"memory,omitempty" min:"0" doc:"Limit of main memory in bytes."`
-	CPUs        float64           `json:"cpus,omitempty" min:"0" doc:"Limit of processor time, in cores."`
-	NoFile      int               `json:"nofile,omitempty" min:"0" doc:"Limit of open files."`
-	After       []string          `json:"after,omitempty" doc:"Other containers of the host that are started before it at boot."`
-	RestartOn   []string          `json:"restart_on,omitempty" doc:"Files, or directories with the files directly in them, that it reads only when it starts: it is restarted when one of them is newer than its process."`
-	ReloadOn    []string          `json:"reload_on,omitempty" doc:"Files and directories as in restart_on, for which a reload is enough."`
-	Reload      []string          `json:"reload,omitempty" doc:"Command in the container that makes it read reload_on again, or kill -SIGNAL for its first process."`
-	Ready       *Ready            `json:"ready,omitempty" doc:"How to see that it does its work."`
-	StopTimeout string            `json:"stop_timeout,omitempty" default:"10s" doc:"How long it may take to end before it is killed."`
-	Init        bool              `json:"init,omitempty" doc:"Run a small init in it, which reaps orphans and hands signals on."`
+	Name         string            `json:"name" required:"true" doc:"Name of the container, and of its unit NAME.service."`
+	Image        string            `json:"image" required:"true" doc:"Reference of the image. One below localhost/ must be there; others are pulled."`
+	Exec         []string          `json:"exec,omitempty" doc:"Program with its arguments; the image's own when left out. It shows in the process list: no secrets."`
+	User         string            `json:"user,omitempty" doc:"User in the container, by name or number; that of the image when left out."`
+	Env          map[string]string `json:"env,omitempty" doc:"Environment variables. No secrets: they show in the unit."`
+	Volumes      []Volume          `json:"volumes,omitempty" doc:"What of the host the container sees."`
+	Privileged   bool              `json:"privileged,omitempty" doc:"Give the container all rights on the host."`
+	PIDHost      bool              `json:"pid_host,omitempty" doc:"Let the container see the host's processes."`
+	Cgroups      string            `json:"cgroups,omitempty" enum:"disabled,split" default:"disabled" doc:"disabled: its processes are in the unit's own group; split: in one below it, that they may manage."`
+	Memory       int64             `json:"memory,omitempty" min:"0" doc:"Limit of main memory in bytes."`
+	CPUs         float64           `json:"cpus,omitempty" min:"0" doc:"Limit of processor time, in cores."`
+	NoFile       int               `json:"nofile,omitempty" min:"0" doc:"Limit of open files."`
+	After        []string          `json:"after,omitempty" doc:"Other containers of the host that are started before it at boot."`
+	RestartOn    []string          `json:"restart_on,omitempty" doc:"Files, or directories with the files directly in them, that it reads only when it starts: it is restarted when one of them is newer than its process."`
+	ReloadOn     []string          `json:"reload_on,omitempty" doc:"Files and directories as in restart_on, for which a reload is enough. A file that is mounted by itself stays the old one for a running container: mount its directory."`
+	Reload       []string          `json:"reload,omitempty" doc:"Command in the container that makes it read reload_on again; [kill, -SIGNAL] sends a signal to its first process."`
+	Ready        *Ready            `json:"ready,omitempty" doc:"How to see that it does its work."`
+	StartTimeout string            `json:"start_timeout,omitempty" default:"5m" doc:"How long podman may take to start it. An image may have to be pulled."`
+	StopTimeout  string            `json:"stop_timeout,omitempty" default:"10s" doc:"How long it may take to end before it is killed."`
+	Init         bool              `json:"init,omitempty" doc:"Run a small init in it, which reaps orphans and hands signals on."`
 }
 
 // Kind returns the kind.
@@ -68,7 +74,9 @@ func Kind() resource.Kind {
 	return resource.Kind{
 		Name: "container",
 		Doc: "A container that podman runs under systemd with the host's network: its Quadlet file, run state, restart when its file or configuration is newer than its process, and readiness. " +
-			"The host needs podman (configset container_host). Removing it stops it and deletes its file; data in volumes stays.",
+			"systemd restarts it whenever it ends, and starts it at boot; what it writes is in the journal of NAME.service. " +
+			"A trigger restarts it, unless it is a file in reload_on. " +
+			"The host needs podman 5 (configset containerhost). Removing it stops it and deletes its file; data in volumes stays.",
 		New:     func() resource.Resource { return &Resource{} },
 		Example: "name: cache\nimage: docker.io/library/memcached:1\nexec: [memcached, -m, \"64\"]\nready: {tcp: \"127.0.0.1:11211\"}\n",
 	}
@@ -90,12 +98,22 @@ func (r *Resource) quadletPath() string { return path.Join(quadletDir, r.Name+".
 func (r *Resource) pidFile() string     { return path.Join(runDir, r.Name+".pid") }
 func (r *Resource) unitName() string    { return r.Name + ".service" }
 
+// mark stands for a start of which updraft has not seen the end.
+func (r *Resource) mark() conffile.File {
+	return conffile.File{Path: path.Join(runDir, r.Name+".starting")}
+}
+
 // unit is the container's unit as far as systemd is concerned.
 func (r *Resource) unit() *unit.Resource {
 	return &unit.Resource{
 		Name: r.unitName(), State: unit.Started,
 		RestartOn: append(slices.Clone(r.RestartOn), r.quadletPath()), ReloadOn: r.ReloadOn,
 	}
+}
+
+// reloadsFor reports whether a reload is enough for a change of that path.
+func (r *Resource) reloadsFor(p string) bool {
+	return slices.ContainsFunc(r.ReloadOn, func(q string) bool { return p == q || path.Dir(p) == q }) && !slices.Contains(r.RestartOn, p)
 }
 
 func (r *Resource) quadlet() conffile.File {
@@ -121,11 +139,12 @@ func (r *Resource) Needs() []string {
 func (r *Resource) Removal() resource.Resource { return &Resource{Name: r.Name, Image: r.Image} }
 
 var (
-	nameRE = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
-	envRE  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	optRE  = regexp.MustCompile(`^[A-Za-z]+(,[A-Za-z]+)*$`)
-	userRE = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$`)
-	imgRE  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
+	signalRE = regexp.MustCompile(`^-(SIG)?[A-Z][A-Z0-9]+$`)
+	nameRE   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
+	envRE    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	optRE    = regexp.MustCompile(`^[A-Za-z]+(,[A-Za-z]+)*$`)
+	userRE   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$`)
+	imgRE    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 )
 
 // Validate checks names, paths and times.
@@ -140,6 +159,7 @@ func (r *Resource) Validate() error {
 	if !imgRE.MatchString(r.Image) {
 		fault("image", "write REGISTRY/NAME:TAG", "%q is not a reference of an image", r.Image)
 	}
+	r.validateCommands(fault)
 	if r.User != "" && !userRE.MatchString(r.User) {
 		fault("user", "", "%q is not a user", r.User)
 	}
@@ -157,8 +177,8 @@ func (r *Resource) Validate() error {
 		}
 	}
 	r.validatePaths(fault)
-	if len(r.ReloadOn) > 0 && len(r.Reload) == 0 {
-		fault("reload_on", "give reload, too", "nothing says how to reload")
+	if _, err := duration(r.StartTimeout, startTimeout); err != nil {
+		fault("start_timeout", "write it like 5m", "%q is not a duration", r.StartTimeout)
 	}
 	if _, err := duration(r.StopTimeout, stopTimeout); err != nil {
 		fault("stop_timeout", "write it like 10s or 2m", "%q is not a duration", r.StopTimeout)
@@ -168,10 +188,31 @@ func (r *Resource) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (r *Resource) validatePaths(fault func(field, mend, format string, args ...any)) {
+type faultFunc = func(field, mend, format string, args ...any)
+
+// validateCommands refuses what cannot pass through Quadlet to systemd: zero
+// bytes, and a word that is a semicolon, which separates commands there and
+// which Quadlet does not quote.
+func (r *Resource) validateCommands(fault faultFunc) {
+	for field, args := range map[string][]string{"exec": r.Exec, "reload": r.Reload} {
+		for _, a := range args {
+			if a == ";" || strings.ContainsRune(a, 0) {
+				fault(field, "put it into a script for sh -c", "%q cannot be a word of a command", a)
+			}
+		}
+	}
+	if len(r.ReloadOn) > 0 && len(r.Reload) == 0 {
+		fault("reload_on", "give reload, too", "nothing says how to reload")
+	}
+	if _, ok := r.reloadSignal(); len(r.Reload) > 0 && r.Reload[0] == "kill" && !ok {
+		fault("reload", "write [kill, -HUP]", "%q does not say which signal", r.Reload)
+	}
+}
+
+func (r *Resource) validatePaths(fault faultFunc) {
 	check := func(field, p string) {
-		if !path.IsAbs(p) || path.Clean(p) != p || !conffile.OneLine(p) || strings.ContainsAny(p, ": ") {
-			fault(field, "write an absolute path without . and .., colons and blanks", "%q is not a path", p)
+		if !path.IsAbs(p) || path.Clean(p) != p || !conffile.OneLine(p) || strings.ContainsAny(p, ": %$\"'\\") {
+			fault(field, "write an absolute path without . and .., blanks and any of :%$\"'\\", "%q is not a path", p)
 		}
 	}
 	for _, v := range r.Volumes {
@@ -191,6 +232,7 @@ func (r *Resource) validatePaths(fault func(field, mend, format string, args ...
 
 // Defaults of times.
 const (
+	startTimeout = 5 * time.Minute
 	stopTimeout  = 10 * time.Second
 	readyTimeout = 60 * time.Second
 )

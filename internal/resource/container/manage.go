@@ -2,11 +2,7 @@ package container
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"path"
-	"strings"
-	"time"
+	"sync"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/resource"
@@ -15,18 +11,25 @@ import (
 	"github.com/updraft-cloud/updraft/internal/resource/unit"
 )
 
-func (r *Resource) stopTimeout() time.Duration {
-	d, _ := duration(r.StopTimeout, stopTimeout) // Validate has read it
-	return d
-}
-
-// Prepare asks systemd once for all containers.
+// Prepare asks systemd once for all containers, and those that run, all at the
+// same time, whether they do their work.
 func (r *Resource) Prepare(ctx context.Context, h resource.Host, all []resource.Resource) error {
-	var names []string
-	for _, a := range all {
-		names = append(names, a.(*Resource).unitName())
+	names := make([]string, len(all))
+	for i, a := range all {
+		names[i] = a.(*Resource).unitName()
 	}
-	return unit.Show(ctx, h, names...)
+	if err := unit.Show(ctx, h, names...); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	for _, a := range all {
+		c := a.(*Resource)
+		if s, err := unit.Look(ctx, h, c.unitName()); err == nil && s.Running && c.Ready != nil {
+			wg.Go(func() { _ = c.answer(ctx, h) }) // kept for Observe, which tells it
+		}
+	}
+	wg.Wait()
+	return ctx.Err()
 }
 
 // Observe compares file and run state, and looks whether it is ready.
@@ -49,106 +52,111 @@ func (r *Resource) Observe(ctx context.Context, h resource.Host) (drift.Report, 
 	if rep := b.Report(); !rep.Agrees() {
 		return rep, nil
 	}
-	if err := r.ask(ctx, h); err != nil {
+	if begun, err := r.begun(h); err != nil || begun {
+		b.Want("ready", "not seen yet", "yes")
+		return b.Report(), err
+	}
+	if err := r.answer(ctx, h); err != nil {
 		b.Want("ready", "no", "yes")
 	}
 	return b.Report(), nil
 }
 
-// Apply writes the file if the generator takes it, starts or restarts the
-// container where that is due, and waits until it is ready.
+// Apply writes the file if the generator takes it, starts, restarts or reloads
+// the container where that is due, and waits until it is ready.
 func (r *Resource) Apply(ctx context.Context, h resource.Host, found drift.Report, why resource.Cause) error {
-	if err := r.writeFile(ctx, h, why.Made); err != nil {
+	if err := r.place(ctx, h, why.Made); err != nil {
 		return err
 	}
-	if err := r.unit().Apply(ctx, h, found, resource.Cause{Triggered: why.Triggered, Made: true}); err != nil {
+	before, err := r.begin(ctx, h, why)
+	if err != nil {
 		return err
 	}
-	if err := r.await(ctx, h); err != nil {
-		return err
+	if err := r.triggered(why).Apply(ctx, h, found, resource.Cause{Triggered: why.Triggered, Made: true}); err != nil {
+		return r.explain("does not start", err)
 	}
 	h.Forget()
-	return nil
+	after, err := unit.Look(ctx, h, r.unitName())
+	if err != nil {
+		return err
+	}
+	if r.Ready == nil {
+		if after.Started.Equal(before.Started) {
+			return nil
+		}
+		return r.settle(ctx, h, after)
+	}
+	if err := r.await(ctx, h, after); err != nil {
+		return err
+	}
+	return r.end(h)
 }
 
-func (r *Resource) writeFile(ctx context.Context, h resource.Host, made bool) error {
-	f := r.quadlet()
-	if ok, err := f.Agrees(h); ok || err != nil {
-		return err
+// begin marks a start that is about to happen, so that the next run sees to its
+// end should this one be cut off, and returns the unit as it is. Probes that are
+// asked at every look need no mark.
+func (r *Resource) begin(ctx context.Context, h resource.Host, why resource.Cause) (unit.Status, error) {
+	rep, err := r.unit().Observe(ctx, h)
+	if err != nil {
+		return unit.Status{}, err
 	}
-	if err := r.judge(ctx, h); err != nil {
-		return err
-	}
-	if !made {
-		was, err := original.Of(h, f.Path)
-		if err != nil {
-			return err
-		}
-		if err := original.Keep(h, resource.Ref(r), was); err != nil {
-			return err
+	if r.asksOnce() && (!rep.Agrees() || len(why.Triggered) > 0) {
+		if _, err := r.mark().Write(h); err != nil {
+			return unit.Status{}, err
 		}
 	}
-	if _, err := f.Write(h); err != nil {
-		return err
-	}
-	_, err := h.Run(ctx, resource.Command{Name: "systemctl", Args: []string{"daemon-reload"}})
+	return unit.Look(ctx, h, r.unitName())
+}
+
+// end takes the mark away.
+func (r *Resource) end(h resource.Host) error {
+	_, err := conffile.Remove(h, r.mark().Path)
 	return err
 }
 
-// generator is Quadlet, as systemd runs it.
-const generator = "/usr/lib/systemd/system-generators/podman-system-generator"
-
-// judge has the real generator look at the file, in a directory of its own.
-func (r *Resource) judge(ctx context.Context, h resource.Host) error {
-	dir := path.Join(runDir, "quadlet-"+r.Name)
-	f := r.quadlet()
-	f.Path = path.Join(dir, r.Name+".container")
-	if _, err := f.Write(h); err != nil {
-		return err
+// triggered is the unit, made to restart on every trigger that is not known as
+// one to reload for.
+func (r *Resource) triggered(why resource.Cause) *unit.Resource {
+	u := r.unit()
+	for _, ref := range why.Triggered {
+		if _, key, _ := resource.SplitRef(ref); !r.reloadsFor(key) {
+			u.RestartOn = append(u.RestartOn, key)
+		}
 	}
-	out, err := h.Run(ctx, resource.Command{
-		Name: generator, Args: []string{"--dryrun"}, Env: []string{"QUADLET_UNIT_DIRS=" + dir}, Quiet: true, Reads: true,
-	})
-	if _, rmErr := conffile.Remove(h, f.Path); rmErr != nil {
-		err = errors.Join(err, rmErr)
-	}
-	err = errors.Join(err, conffile.Tidy(h, dir))
-	if err != nil {
-		return fmt.Errorf("quadlet refuses container %s: %w", r.Name, err)
-	}
-	if !strings.Contains(string(out.Stdout), "---"+r.unitName()+"---") {
-		return fmt.Errorf("quadlet makes no unit of container %s: %s", r.Name, strings.TrimSpace(string(out.Stderr)))
-	}
-	return nil
+	return u
 }
 
-// Remove stops the container and takes its file away; what was there before
-// comes back.
+// Remove stops the container and takes its file away. A container that was there
+// before comes back, and runs if it did.
 func (r *Resource) Remove(ctx context.Context, h resource.Host, made bool) error {
-	if _, err := h.Run(ctx, resource.Command{Name: "systemctl", Args: []string{"stop", r.unitName()}}); err != nil && !gone(err) {
-		return err
-	}
-	if _, err := conffile.Remove(h, r.quadletPath(), r.pidFile()); err != nil {
+	if err := r.endTrial(h); err != nil {
 		return err
 	}
 	was, kept, err := original.Load(h, resource.Ref(r))
 	if err != nil {
 		return err
 	}
-	if kept && !made {
+	if !made && !kept {
+		return original.Drop(h, resource.Ref(r)) // as far as that was cut off
+	}
+	if err := r.takeDown(ctx, h); err != nil {
+		return err
+	}
+	if err := r.clear(h); err != nil {
+		return err
+	}
+	if !made {
 		if err := was.Restore(h, r.quadletPath()); err != nil {
 			return err
 		}
 	}
-	_, err = h.Run(ctx, resource.Command{Name: "systemctl", Args: []string{"daemon-reload"}})
-	if err != nil {
+	if err := systemctl(ctx, h, "daemon-reload"); err != nil {
 		return err
 	}
+	if !made && was.Text == runs {
+		if err := systemctl(ctx, h, "start", r.unitName()); err != nil {
+			return r.explain("does not come back as it was", err)
+		}
+	}
 	return original.Drop(h, resource.Ref(r))
-}
-
-// gone reports whether systemd says that there is no such unit.
-func gone(err error) bool {
-	var exit *resource.ExitError
-	return errors.As(err, &exit) && (exit.Code == 5 || strings.Contains(exit.Stderr, "not loaded"))
 }

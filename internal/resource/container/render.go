@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/updraft-cloud/updraft/internal/resource/conffile"
 )
@@ -49,7 +50,7 @@ func (r *Resource) render() string {
 	if r.Init {
 		line("RunInit=true")
 	}
-	line("StopTimeout=%d", int(r.stopTimeout().Seconds()))
+	line("StopTimeout=%d", seconds(r.StopTimeout, stopTimeout))
 	for _, a := range r.podmanArgs() {
 		line("PodmanArgs=%s", a)
 	}
@@ -69,8 +70,11 @@ func (r *Resource) renderService(line func(string, ...any)) {
 	line("RuntimeDirectoryPreserve=yes")
 	line("Restart=always")
 	line("RestartSec=1")
-	line("TimeoutStartSec=%s", "5min") // an image may have to be pulled
-	line("TimeoutStopSec=%d", int(r.stopTimeout().Seconds())+10)
+	line("TimeoutStartSec=%d", seconds(r.StartTimeout, startTimeout))
+	line("TimeoutStopSec=%d", seconds(r.StopTimeout, stopTimeout)+10)
+	if len(r.Reload) > 0 {
+		line("ExecReload=%s", r.reload())
+	}
 	if r.Memory > 0 {
 		line("MemoryMax=%d", r.Memory)
 	}
@@ -80,6 +84,32 @@ func (r *Resource) renderService(line func(string, ...any)) {
 	if r.NoFile > 0 {
 		line("LimitNOFILE=%d", r.NoFile)
 	}
+}
+
+// seconds returns a duration that Validate has read, rounded up.
+func seconds(text string, otherwise time.Duration) int {
+	d, err := duration(text, otherwise)
+	if err != nil {
+		d = otherwise
+	}
+	return int((d + time.Second - 1) / time.Second)
+}
+
+// reload is the command by which systemd has the container reload. A signal is
+// sent by the number of the process, which takes a fiftieth of podman kill.
+func (r *Resource) reload() string {
+	if signal, ok := r.reloadSignal(); ok {
+		return words([]string{"/bin/sh", "-c", "kill " + signal + " $(cat " + r.pidFile() + ")"})
+	}
+	return words(append([]string{"/usr/bin/podman", "exec", r.Name}, r.Reload...))
+}
+
+// reloadSignal returns the option of kill(1) if a signal is asked for.
+func (r *Resource) reloadSignal() (option string, ok bool) {
+	if len(r.Reload) != 2 || r.Reload[0] != "kill" || !signalRE.MatchString(r.Reload[1]) {
+		return "", false
+	}
+	return r.Reload[1], true
 }
 
 func (r *Resource) podmanArgs() []string {

@@ -8,6 +8,7 @@ func Standard() []Family {
 		&Kernel{},
 		&Coreutils{},
 		&Systemd{},
+		&Quadlet{},
 		&Apt{},
 		&Modules{},
 		&Nft{},

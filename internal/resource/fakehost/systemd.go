@@ -36,7 +36,7 @@ type fakeUnit struct {
 }
 
 // unitDirs are searched in this order (systemd.unit(5)).
-var unitDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system"}
+var unitDirs = []string{"/etc/systemd/system", "/run/systemd/system", generatedDir, "/usr/lib/systemd/system"}
 
 // Install registers the commands. The base system has sshd's unit and cron's.
 func (s *Systemd) Install(h *Host, f *FS) {
@@ -135,7 +135,7 @@ func (s *Systemd) properties(f *FS, name string, fine bool) map[string]string {
 	case u.text == "":
 		p["LoadState"] = "not-found"
 	}
-	if u.text != "" && u.text != textOf(f, name) {
+	if u.text != "" && (u.text != textOf(f, name) || outdated(f, name)) {
 		p["NeedDaemonReload"] = "yes"
 	}
 	if u.active != "" {
@@ -206,6 +206,8 @@ func (s *Systemd) fileState(f *FS, name string) string {
 	switch {
 	case text == "":
 		return ""
+	case isGenerated(f, name):
+		return "generated"
 	case !strings.Contains(text, "[Install]"):
 		return "static"
 	case s.wants(f, name) != nil:
@@ -249,6 +251,7 @@ func (s *Systemd) unlink(f *FS, name string) {
 // do carries out a verb that changes something.
 func (s *Systemd) do(f *FS, c resource.Command, verb string, names []string) (resource.Output, error) {
 	if verb == "daemon-reload" {
+		generate(f)
 		for name, u := range s.units {
 			u.text = textOf(f, name)
 		}
@@ -315,6 +318,9 @@ func (s *Systemd) start(f *FS, c resource.Command, name string) (resource.Output
 	exec := strings.Fields(u.setting("ExecStart", ""))
 	if s.fileState(f, name) == "masked" {
 		return Exit(c, 1, "Failed to start %s: Unit %s is masked.", name, name)
+	}
+	if err := u.run(f); err != nil {
+		return resource.Output{}, err
 	}
 	u.since, u.active, u.result = f.now, "active", ""
 	if slices.Contains(exec, "false") || slices.Contains(exec, "dies") {

@@ -140,14 +140,28 @@ func systemctlError(err error) error {
 	return err
 }
 
-// Restarts returns how often systemd has started the unit by itself, and the
-// state that it is in.
-func Restarts(ctx context.Context, h resource.Host, name string) (n int, active string, err error) {
+// Status is what matters of a unit to kinds that are more than units.
+type Status struct {
+	Found    bool
+	Running  bool
+	Active   string    // as systemd calls it: active, activating, failed, …
+	Restarts int       // how often systemd has started it by itself
+	Started  time.Time // when its process began, zero if there was none
+}
+
+// Look returns the status of a unit.
+func Look(ctx context.Context, h resource.Host, name string) (Status, error) {
 	states, err := lookup(ctx, h, name)
 	if err != nil {
-		return 0, "", err
+		return Status{}, err
 	}
 	s := states[name]
-	n, err = strconv.Atoi(s["NRestarts"])
-	return n, s["ActiveState"], err
+	out := Status{Found: s.found(), Running: s.running(), Active: s["ActiveState"]}
+	if n := s["NRestarts"]; n != "" {
+		if out.Restarts, err = strconv.Atoi(n); err != nil {
+			return Status{}, fmt.Errorf("cannot read the output of systemctl show: %w", err)
+		}
+	}
+	out.Started, err = s.startedAt()
+	return out, err
 }

@@ -14,6 +14,7 @@ import (
 func For(kind string) []resourcetest.Case {
 	all := map[string]func() []resourcetest.Case{
 		"authkey":      authkeyCases,
+		"container":    containerCases,
 		"directory":    directoryCases,
 		"file":         fileCases,
 		"group":        groupCases,
