@@ -109,8 +109,8 @@ func (e *expander) openstackNetworks(o *OpenStack, f *openstackFile) {
 	}
 	o.Tunnel = cmp.Or(f.Tunnel, second)
 	path := "openstack.tunnel"
-	switch {
-	case o.Tunnel == "" || o.Tunnel == o.VIP.Network:
+	switch o.Tunnel {
+	case "", o.VIP.Network:
 		e.faults.errorf(e.pos(path), path, "add one to networks, and a NIC there to the hosts", "the tenants' networks need a network apart from that of the APIs")
 	default:
 		e.openstackNetwork(o.Tunnel, path, o.Computes)

@@ -105,7 +105,7 @@ func (c *cloud) command(ctx context.Context, args ...string) *exec.Cmd {
 // try runs updraft; the error is about running it, or its status.
 func (c *cloud) try(args ...string) (output, error) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	cmd := c.command(ctx, args...)
 	var stdout, stderr bytes.Buffer

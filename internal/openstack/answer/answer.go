@@ -55,7 +55,7 @@ func (API) Removal() json.RawMessage { return nil }
 
 // Observe asks once.
 func (a API) Observe(ctx context.Context) (drift.Report, error) {
-	if err := a.ask(ctx); err != nil {
+	if answers := a.ask(ctx) == nil; !answers {
 		return drift.Missing(), nil
 	}
 	return drift.Report{Status: drift.InSync}, nil

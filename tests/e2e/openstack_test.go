@@ -1,0 +1,195 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/updraft-cloud/updraft/internal/secret"
+)
+
+// openstackCloud is the README's example under another name and other addresses.
+func openstackCloud(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile("../../examples/openstack-small.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(string(data), "10.88.", "10.89.")
+	text = strings.Replace(text, "cloud: openstack\n", "cloud: "+name+"\n", 1)
+	if !strings.Contains(text, "cloud: "+name+"\n") {
+		t.Fatal("examples/openstack-small.yaml no longer has a line cloud: openstack")
+	}
+	return text
+}
+
+// TestOpenStackFromNothingToAServer raises the example, killed in every phase on
+// the way, and looks at it as its users do.
+func TestOpenStackFromNothingToAServer(t *testing.T) {
+	c := newCloud(t, "e2eos", openstackCloud(t, "e2eos"))
+	t.Run("a plan of nothing creates everything and makes nothing", func(t *testing.T) {
+		c := c.with(t)
+		one, _ := c.try("plan")
+		two, _ := c.try("plan")
+		if one.code != 2 || one.stdout != two.stdout || !strings.Contains(one.stdout, "+ container:keystone") {
+			t.Fatalf("status %d, same %v\n%s", one.code, one.stdout == two.stdout, one.all())
+		}
+		if _, err := os.Stat(c.state); err == nil {
+			t.Error("planning made a state directory")
+		}
+	})
+	// Machines, configuration, schemas, services, the API: wherever it is.
+	for _, n := range []int{5, 60, 150, 30} {
+		t.Logf("killed after %d steps; ended before: %v", n, c.killAfter(n))
+	}
+	out := c.run("up")
+	t.Logf("the last up took %s\n%s", out.took, out.stdout)
+	if !strings.Contains(out.stdout, "3 passed") {
+		t.Fatalf("not every check passed:\n%s", out.all())
+	}
+	c.expectSettled()
+	t.Run("plans are the same to the byte", func(t *testing.T) {
+		c := c.with(t)
+		for _, args := range [][]string{{"plan"}, {"plan", "--json"}} {
+			if one, two := c.run(args...), c.run(args...); one.stdout != two.stdout {
+				t.Errorf("%v: two plans differ", args)
+			}
+		}
+	})
+	t.Run("no secret is where it does not belong", func(t *testing.T) { noSecrets(t, c.with(t), out) })
+	t.Run("the stock client works with the files handed over", func(t *testing.T) { stockClient(t, c.with(t)) })
+	t.Run("an option of Nova restarts Nova and nothing else", func(t *testing.T) { novaOption(t, c.with(t)) })
+	t.Run("a power cut of everything", func(t *testing.T) {
+		c := c.with(t)
+		c.run("lab", "cut")
+		if out := c.run("up"); !strings.Contains(out.stdout, "3 passed") {
+			t.Errorf("not every check passed:\n%s", out.all())
+		}
+		c.expectSettled()
+	})
+}
+
+// expectSettled is expectNoChanges without the checks, which start a server.
+func (c *cloud) expectSettled() {
+	c.t.Helper()
+	if out := c.run("apply"); !strings.Contains(out.stderr, "No changes") {
+		c.t.Errorf("a further apply was to change nothing:\n%s", out.all())
+	}
+	c.run("plan")
+}
+
+// noSecrets looks for every secret of the cloud in what updraft shows and keeps,
+// and in what the hosts show and write.
+func noSecrets(t *testing.T, c *cloud, up output) {
+	store, err := secret.Open(secret.Options{
+		Cloud: c.name, Dir: filepath.Join(c.state, "clouds", c.name),
+		Identity: secret.Identity{Path: filepath.Join(c.state, secret.IdentityName)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	red := store.Redactor()
+	if n := len(store.List()); n < 20 {
+		t.Fatalf("there are only %d secrets: the search proves nothing", n)
+	}
+	look := func(where, text string) {
+		t.Helper()
+		if len(text) == 0 {
+			t.Errorf("there is nothing to look at: %s", where)
+		}
+		for _, hit := range red.Find([]byte(text)) {
+			t.Errorf("%s: %+v", where, hit)
+		}
+	}
+	look("the run", up.all())
+	look("plan --json", c.run("plan", "--json").stdout)
+	for _, name := range []string{"state.json", "journal.jsonl"} {
+		if data, err := os.ReadFile(filepath.Join(c.state, "clouds", c.name, name)); err == nil && len(data) > 0 {
+			look(name, string(data))
+		}
+	}
+	runs, err := filepath.Glob(filepath.Join(c.state, "clouds", c.name, "runs", "*"))
+	if err != nil || len(runs) == 0 {
+		t.Fatalf("no runs are kept: %v", err)
+	}
+	for _, run := range runs {
+		data, err := os.ReadFile(run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		look(run, string(data))
+	}
+	look("processes", c.run("exec", "all", "--", "sh", "-c", "ps axeww").stdout)
+	look("journals", c.run("exec", "all", "--", "journalctl", "--no-pager", "-o", "cat").stdout)
+}
+
+// stockClient uses Debian's python3-openstackclient from the deployer's place in
+// the cloud's networks.
+func stockClient(t *testing.T, c *cloud) {
+	dir := strings.TrimSpace(c.run("handoff").stdout)
+	client := func(args ...string) string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", "ud-" + c.name, "openstack", "--os-cloud", c.name}, args...)...)
+		cmd.Env = append(os.Environ(), "OS_CLIENT_CONFIG_FILE="+filepath.Join(dir, "clouds.yaml"))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("openstack %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	for _, kind := range []string{"identity", "image", "compute", "network", "placement"} {
+		if out := client("catalog", "list"); !strings.Contains(out, kind) {
+			t.Errorf("no %s in the catalogue:\n%s", kind, out)
+		}
+	}
+	if out := client("image", "list") + client("network", "list"); !strings.Contains(out, "proof-kernel") || !strings.Contains(out, "private") {
+		t.Errorf("images and networks:\n%s", out)
+	}
+	var server struct{ Status string }
+	if err := json.Unmarshal([]byte(client("server", "create", "--image", "proof", "--flavor", "proof", "--network", "private", "--wait", "-f", "json", "mine")), &server); err != nil || server.Status != "ACTIVE" {
+		t.Fatalf("the server is %q: %v", server.Status, err)
+	}
+	if out := client("server", "list"); !strings.Contains(out, "mine") {
+		t.Errorf("it is not listed:\n%s", out)
+	}
+	deadline := time.Now().Add(2 * time.Minute)
+	for out := ""; !strings.Contains(out, "UPDRAFT-READY hostname=mine"); out = client("console", "log", "show", "mine") {
+		if time.Now().After(deadline) {
+			t.Fatalf("the console does not say that it is up:\n%s", out)
+		}
+	}
+	client("server", "delete", "--wait", "mine")
+}
+
+// novaOption changes one option of Nova, and takes it back.
+func novaOption(t *testing.T, c *cloud) {
+	before, err := os.ReadFile(c.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.write(strings.Replace(string(before), "openstack:\n", "openstack:\n  overrides: {nova: {DEFAULT: {reserved_host_disk_mb: 100}}}\n", 1))
+	plan, _ := c.try("plan")
+	if plan.code != 2 || !strings.Contains(plan.stdout, "50-overrides.conf") {
+		t.Fatalf("status %d:\n%s", plan.code, plan.all())
+	}
+	steps := regexp.MustCompile(`(?m)^\s+[+~↻?-] (\S+)`)
+	for _, m := range steps.FindAllStringSubmatch(plan.stdout, -1) {
+		if !strings.Contains(m[1], "nova") && !strings.HasPrefix(m[1], "command:nova") {
+			t.Errorf("an option of Nova changed, and the plan touches %s", m[1])
+		}
+	}
+	out := c.run("apply")
+	t.Logf("one option took %s", out.took)
+	c.expectSettled()
+	c.write(string(before))
+	c.run("apply")
+	c.expectSettled()
+}
