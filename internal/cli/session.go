@@ -43,6 +43,7 @@ type session struct {
 	records  map[string]engine.Record
 	secrets  secret.Source // nil where the cloud has none
 	vault    *secret.Store // the same, where they may be made: when applying
+	images   []provision.Service
 	api      *api.Executor // of the cloud's own API; nil before it is asked for
 }
 
@@ -288,7 +289,7 @@ func (s *session) executor() engine.Executor {
 
 // precheck says what is missing on this computer, all at once.
 func (s *session) precheck(ctx context.Context) error {
-	list := s.provider.Check(ctx, s.out.Topology)
+	list := append(s.provider.Check(ctx, s.out.Topology), s.checkImages(ctx)...)
 	for _, d := range list {
 		if d.Severity == diag.Warning {
 			fmt.Fprintln(s.a.err, d)

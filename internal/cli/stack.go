@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"context"
 	"errors"
+	"path/filepath"
 	"strconv"
 
 	"github.com/updraft-cloud/updraft/internal/compile"
+	"github.com/updraft-cloud/updraft/internal/diag"
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/image/oci"
 	"github.com/updraft-cloud/updraft/internal/image/testvm"
@@ -16,6 +19,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/provision"
 	"github.com/updraft-cloud/updraft/internal/secret"
 	"github.com/updraft-cloud/updraft/internal/spec"
+	"golang.org/x/sys/unix"
 )
 
 // What puts the parts of an OpenStack together.
@@ -72,7 +76,9 @@ func (s *session) stackInput(applying bool) (*compile.OpenStack, error) {
 		Store:   builder.Store(),
 		Image: func(name string) (provision.Service, error) {
 			recipe, err := rel.Recipe(name)
-			return provision.ContainerImage{Builder: builder, Recipe: recipe}, err
+			image := provision.ContainerImage{Builder: builder, Recipe: recipe}
+			s.images = append(s.images, image)
+			return image, err
 		},
 		API: answer.API{URL: authURL(o), CA: s.secrets.CA().Bundle(), Dial: s.dial},
 	}, nil
@@ -120,3 +126,31 @@ func (s stackSecrets) FernetKeys(name string) map[string]string {
 
 // Authority returns the certificates that are to be believed.
 func (s stackSecrets) Authority() string { return s.CA().Bundle() }
+
+// imageDisk is what building one container image takes on disk, in bytes, at
+// most: the larger one has 1.4 GiB, and its packages are there beside it.
+const imageDisk = 3 << 30
+
+// checkImages reports that there is no room for images that are to be built.
+func (s *session) checkImages(ctx context.Context) diag.List {
+	var need int64
+	for _, svc := range s.images {
+		if r, err := svc.Observe(ctx); err == nil && !r.Agrees() {
+			need += imageDisk
+		}
+	}
+	var out diag.List
+	dir := oci.DefaultDir
+	for need > 0 && dir != "/" {
+		var st unix.Statfs_t
+		if unix.Statfs(dir, &st) != nil {
+			dir = filepath.Dir(dir)
+			continue
+		}
+		if free := int64(st.Bavail) * st.Bsize; free < need {
+			out.Errorf(diag.Pos{}, "openstack.images", "make room", "%d MiB are free for container images in %s, and building them takes some %d", free>>20, dir, need>>20)
+		}
+		break
+	}
+	return out
+}

@@ -1,6 +1,8 @@
 package compile_test
 
 import (
+	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -14,10 +16,15 @@ import (
 	"github.com/updraft-cloud/updraft/internal/catalogue"
 	"github.com/updraft-cloud/updraft/internal/compile"
 	"github.com/updraft-cloud/updraft/internal/diag"
+	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/fleet"
 	"github.com/updraft-cloud/updraft/internal/machine"
 	"github.com/updraft-cloud/updraft/internal/machine/lab"
+	"github.com/updraft-cloud/updraft/internal/openstack/api"
+	"github.com/updraft-cloud/updraft/internal/openstack/check"
+	"github.com/updraft-cloud/updraft/internal/openstack/release"
+	"github.com/updraft-cloud/updraft/internal/provision"
 	"github.com/updraft-cloud/updraft/internal/resource/all"
 	"github.com/updraft-cloud/updraft/internal/spec"
 )
@@ -33,8 +40,41 @@ func compileText(t *testing.T, name string, text []byte) (*compile.Output, diag.
 	return compile.Compile(compile.Input{
 		Cloud: cloud, Sets: catalogue.Sets(), Kinds: all.Registry(), Provider: lab.New(lab.Options{}),
 		Access: func(*spec.Host) machine.Access { return machine.Access{User: "root", Port: 22} },
-		Body:   fleet.Body,
+		Body:   fleet.Body, OpenStack: openStack(t),
 	})
+}
+
+// service is a thing beside the cloud that is always there.
+type service struct{}
+
+func (service) Digest() string           { return "service" }
+func (service) Removal() json.RawMessage { return nil }
+func (service) Observe(context.Context) (drift.Report, error) {
+	return drift.Report{Status: drift.InSync}, nil
+}
+func (service) Ensure(context.Context, func(string, ...any)) error { return nil }
+
+// secrets are their names.
+type secrets struct{}
+
+func (secrets) Password(name string) string                             { return "password of " + name }
+func (secrets) FernetKeys(name string) map[string]string                { return map[string]string{"0": name} }
+func (secrets) Certificate(name string, _ ...string) (cert, key string) { return name, name }
+func (secrets) Authority() string                                       { return "authority" }
+
+func openStack(t *testing.T) *compile.OpenStack {
+	t.Helper()
+	rel, err := release.Load(release.Default)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &compile.OpenStack{
+		Release: rel, Secrets: secrets{}, API: service{}, Proof: service{}, Store: "/images",
+		Image:     func(string) (provision.Service, error) { return service{}, nil },
+		ProofFile: func(part string) (string, bool) { return "/proof/" + part, part != "nothing" },
+		File:      func(path string) string { return "/dir/" + path },
+		Checks:    check.Kinds(api.Access{}),
+	}
 }
 
 // graphText lists nodes in the order of the graph, with what they need.

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/updraft-cloud/updraft/internal/diag"
@@ -69,6 +70,11 @@ func (c *compiler) forOpenStack(h *spec.Host, m *machine.Machine) {
 		return
 	}
 	m.Preinstall = openstack.Packages()
+	m.Room.Memory, m.Room.Disk = openstack.Room(o, h)
+	if m.Memory > 0 && m.Memory < m.Room.Memory {
+		c.diags.Errorf(h.Pos, "hosts."+h.Name+".memory", fmt.Sprintf("give it %d GiB or more", m.Room.Memory>>30),
+			"%s may use %d MiB of memory, and its services take %d", h.Name, m.Memory>>20, m.Room.Memory>>20)
+	}
 	for i, nic := range m.NICs {
 		// Open vSwitch takes them over.
 		m.NICs[i].Yields = slices.Contains(o.Computes, h) && (nic.Network == o.Tunnel || slices.Contains(o.External, nic.Network))

@@ -50,6 +50,8 @@ type Machine struct {
 	// Preinstall names packages that the machine is going to want. A provider
 	// that builds its images puts them in; for others they come later.
 	Preinstall []string `json:"preinstall,omitempty"`
+	// Room is what is known to be taken on the machine, for prechecks alone.
+	Room Room `json:"-"`
 	// Shares are directories of this computer that the machine sees read-only.
 	// Only the lab has them.
 	Shares []Share `json:"shares,omitempty"`
@@ -58,6 +60,9 @@ type Machine struct {
 	// Settings are the provider's own, already checked against its schema.
 	Settings map[string]string `json:"settings,omitempty"`
 }
+
+// Room is an amount of memory and disk, in bytes.
+type Room struct{ Memory, Disk int64 }
 
 // Share is a directory of this computer and where a machine sees it.
 type Share struct {

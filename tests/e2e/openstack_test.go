@@ -95,7 +95,7 @@ func noSecrets(t *testing.T, c *cloud, up output) {
 		t.Fatal(err)
 	}
 	red := store.Redactor()
-	if n := len(store.List()); n < 20 {
+	if n := len(store.List()); n < 15 {
 		t.Fatalf("there are only %d secrets: the search proves nothing", n)
 	}
 	look := func(where, text string) {

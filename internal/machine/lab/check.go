@@ -132,15 +132,16 @@ func (p *Provider) checkRoom(out *diag.List, t machine.Topology) {
 	}
 	for _, m := range t.Machines {
 		if !exists(p.hostDir(m.Cloud, m.Name)) {
-			disk += hostDisk
+			disk += hostDisk + m.Room.Disk
 		}
 		if !p.cg.running(m.Cloud, m.Name) {
-			idle += idleMemory
-			limits += max(m.Memory, idleMemory)
+			least := max(m.Room.Memory, idleMemory)
+			idle += least
+			limits += max(m.Memory, least)
 		}
 	}
 	if free := availableMemory(); free > 0 && idle > free {
-		out.Errorf(diag.Pos{}, "hosts", "ask for fewer hosts", "%d MiB of memory are available, and idle hosts alone need %d", free>>20, idle>>20)
+		out.Errorf(diag.Pos{}, "hosts", "ask for fewer hosts", "%d MiB of memory are available, and the hosts need %d when idle", free>>20, idle>>20)
 	} else if free > 0 && limits > free {
 		out.Warnf(diag.Pos{}, "hosts", "", "%d MiB of memory are available, and the hosts may use up to %d", free>>20, limits>>20)
 	}
