@@ -6,7 +6,7 @@ export CGO_ENABLED := 0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOLANGCI := bin/golangci-lint
 GOLANGCI_VERSION := v2.15.0
-EXAMPLE ?= examples/web.yaml
+EXAMPLE ?= examples/openstack-small.yaml
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
