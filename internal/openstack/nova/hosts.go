@@ -14,7 +14,7 @@ import (
 const hostPatience = "5m"
 
 // usable adds, for each compute, the job after which servers can be started
-// there: it is in the cell, and Placement knows what it has. Nova itself looks
+// there: it is in the cell and alive, and Placement knows what it has. Nova itself looks
 // for new computes every half a minute; that is too late for whoever starts the
 // first server.
 func usable(b *stack.Builder, conf stack.Oslo, computes []*spec.Host) {
@@ -44,11 +44,18 @@ done
 // asked is shell text that succeeds when the query counts something.
 func asked(query string) string { return fmt.Sprintf(`test "$(%s)" = 1`, stack.SQL(query)) }
 
-// usableQuery asks whether the host is mapped and Placement has its inventory. The
-// databases differ in collation, so texts are compared byte by byte.
+// alive is within how many seconds a compute must have said that it is alive for
+// the scheduler to use it: Nova's service_down_time. It says so every ten.
+const alive = 60
+
+// usableQuery asks whether the host is mapped, alive, and Placement has its
+// inventory. The databases differ in collation, so texts are compared byte by
+// byte.
 func usableQuery(host string) string {
 	return fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM nova_api.host_mappings m JOIN nova.compute_nodes n ON BINARY n.host = BINARY m.host AND n.deleted = 0 "+
-		"JOIN placement.resource_providers p ON BINARY p.uuid = BINARY n.uuid JOIN placement.inventories i ON i.resource_provider_id = p.id WHERE m.host = '%s')", host)
+		"JOIN placement.resource_providers p ON BINARY p.uuid = BINARY n.uuid JOIN placement.inventories i ON i.resource_provider_id = p.id "+
+		"JOIN nova.services s ON BINARY s.host = BINARY m.host AND s.topic = 'compute' AND s.deleted = 0 "+
+		"AND s.last_seen_up > UTC_TIMESTAMP() - INTERVAL %d SECOND WHERE m.host = '%s')", alive, host)
 }
 
 // unmappedQuery asks whether there is something to map.
