@@ -14,16 +14,26 @@ import (
 // otherwise are the cases that cannot be as on any host, and what is held of
 // them here.
 var otherwise = map[string]func(*testing.T, resource.Host, resourcetest.Case){
-	"kernelmodule/a module with options":                       module,
-	"kernelmodule/a module whose options are no longer wanted": module,
-	"kernelmodule/a module that is built in":                   module,
-	"reboot/a file asks for it":                                isDue,
-	"reboot/a file is newer than the boot":                     isDue,
-	"interface/a VLAN by networkd":                             vlanOnForeignParent,
-	"interface/a bond by networkd":                             bond,
-	"interface/addresses and routes by ifupdown":               byIfupdown,
-	"interface/a bridge by ifupdown":                           byIfupdown,
-	"interface/a VLAN by ifupdown":                             vlanByIfupdown,
+	"kernelmodule/a module with options":                              module,
+	"kernelmodule/a module whose options are no longer wanted":        module,
+	"kernelmodule/a module that is built in":                          module,
+	"reboot/a file asks for it":                                       isDue,
+	"reboot/a file is newer than the boot":                            isDue,
+	"interface/a VLAN by networkd":                                    vlanOnForeignParent,
+	"interface/a bond by networkd":                                    bond,
+	"interface/addresses and routes by ifupdown":                      byIfupdown,
+	"interface/a bridge by ifupdown":                                  byIfupdown,
+	"interface/a VLAN by ifupdown":                                    vlanByIfupdown,
+	"container/a container that answers":                              withoutPodman,
+	"container/a container with everything given, that reloads":       withoutPodman,
+	"container/a container that was there comes back and runs":        withoutPodman,
+	"container/a container that was there and did not run comes back": withoutPodman,
+}
+
+// withoutPodman: TestContainers runs the cases where there is podman.
+func withoutPodman(t *testing.T, h resource.Host, c resourcetest.Case) {
+	c.Given = nil
+	refused(t, h, c, "the host has no podman with Quadlet")
 }
 
 // module runs the case where the kernel has the module; without, the error must

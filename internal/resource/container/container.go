@@ -166,6 +166,9 @@ func (r *Resource) Validate() error {
 	if !slices.Contains([]string{"", "disabled", "split"}, r.Cgroups) {
 		fault("cgroups", "write disabled or split", "%q is not a way of using control groups", r.Cgroups)
 	}
+	if r.PIDHost && r.Cgroups != "split" {
+		fault("pid_host", "set cgroups: split, too", "podman cannot tell processes of the host from those of a container without a control group")
+	}
 	for k, v := range r.Env {
 		if !envRE.MatchString(k) || strings.ContainsRune(v, 0) {
 			fault("env", "use letters, digits and _", "%q is not the name of a variable", k)
@@ -191,12 +194,12 @@ func (r *Resource) Validate() error {
 type faultFunc = func(field, mend, format string, args ...any)
 
 // validateCommands refuses what cannot pass through Quadlet to systemd: zero
-// bytes, and a word that is a semicolon, which separates commands there and
-// which Quadlet does not quote.
+// bytes, an empty word, at which Quadlet drops all that follows (podman 5.4), and
+// a semicolon, which separates commands and which Quadlet does not quote.
 func (r *Resource) validateCommands(fault faultFunc) {
 	for field, args := range map[string][]string{"exec": r.Exec, "reload": r.Reload} {
 		for _, a := range args {
-			if a == ";" || strings.ContainsRune(a, 0) {
+			if a == "" || a == ";" || strings.ContainsRune(a, 0) {
 				fault(field, "put it into a script for sh -c", "%q cannot be a word of a command", a)
 			}
 		}

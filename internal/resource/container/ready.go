@@ -93,13 +93,17 @@ func (r *Resource) settle(ctx context.Context, h resource.Host, started unit.Sta
 	return nil
 }
 
+// lastWords is how many lines of the journal are shown.
+const lastWords = 15
+
 // failure is the error of a container that does not do its work, with its last
 // words and what in them is likely to be the cause.
 func (r *Resource) failure(ctx context.Context, h resource.Host, what string, why error) error {
 	out, err := h.Run(ctx, resource.Command{
-		Name: "journalctl", Args: []string{"-u", r.unitName(), "-n", "15", "--no-pager", "-o", "cat"}, Quiet: true, Reads: true,
+		Name: "journalctl", Args: []string{"-u", r.unitName(), "-n", "30", "--no-pager", "-o", "cat"}, Quiet: true, Reads: true,
 	})
-	words := strings.TrimSpace(string(out.Stdout))
+	lines := slices.DeleteFunc(strings.Split(string(out.Stdout), "\n"), isChatter)
+	words := strings.Join(lines[max(0, len(lines)-lastWords):], "\n")
 	if err != nil || words == "" {
 		return r.explain(what, fmt.Errorf("%w; see: journalctl -u %s", why, r.unitName()))
 	}
@@ -122,28 +126,35 @@ func (r *Resource) explain(what string, err error) error {
 }
 
 // noiseRE is what systemd and podman write about every container that ends: the
-// unit's progress, events, and the number that podman prints at a start.
-var noiseRE = regexp.MustCompile(`^(\S+\.service: |Start(ed|ing) |Stopp(ed|ing) |Failed to start |Container \S+$|[0-9a-f]{64}$|\d{4}-\d\d-\d\d .* container |\[conmon:|time=.*level=(info|debug))`)
+// unit's progress and events.
+var noiseRE = regexp.MustCompile(`^(\S+\.service: |Start(ed|ing) |Stopp(ed|ing) |Failed to start |conmon [0-9a-f]+ <|\d{4}-\d\d-\d\d .* container )`)
+
+// chatterRE is what helps nobody: the number that podman prints at a start, and
+// what conmon looks for in a control group without controllers.
+var chatterRE = regexp.MustCompile(`^([0-9a-f]{64}$|conmon [0-9a-f]+ <nwarn>: Failed to (add inotify watch for|open cgroups file: ))`)
+
+func isChatter(line string) bool { return strings.TrimSpace(line) == "" || chatterRE.MatchString(line) }
 
 // cause returns the line of a container's last words that is likely to say why
-// it does not run: podman's own error, else the last that the program wrote.
+// it does not run: podman's own error, else the last that the program wrote. What
+// was said before the last start but one is not looked at.
 func (r *Resource) cause(words string) string {
-	lines := slices.DeleteFunc(strings.Split(words, "\n"), func(l string) bool { return strings.TrimSpace(l) == "" })
+	lines := slices.DeleteFunc(strings.Split(words, "\n"), isChatter)
 	slices.Reverse(lines)
+	said := ""
 	for _, l := range lines {
-		e, ok := strings.CutPrefix(l, "Error: ")
-		if !ok {
-			continue
+		if strings.HasPrefix(l, "Starting "+r.unitName()) && said != "" {
+			break
 		}
-		if strings.HasSuffix(e, "image not known") {
-			return fmt.Sprintf("image %s is in no store of this host", r.Image)
+		if e, ok := strings.CutPrefix(l, "Error: "); ok {
+			if strings.HasSuffix(e, "image not known") {
+				return fmt.Sprintf("image %s is in no store of this host", r.Image)
+			}
+			return e
 		}
-		return e
+		if said == "" && !noiseRE.MatchString(l) {
+			said = strings.TrimSpace(l)
+		}
 	}
-	for _, l := range lines {
-		if !noiseRE.MatchString(l) {
-			return strings.TrimSpace(l)
-		}
-	}
-	return ""
+	return said
 }
