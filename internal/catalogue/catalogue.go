@@ -5,6 +5,7 @@ package catalogue
 import (
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/configset/basebox"
+	"github.com/updraft-cloud/updraft/internal/configset/containerhost"
 	"github.com/updraft-cloud/updraft/internal/configset/edge"
 	"github.com/updraft-cloud/updraft/internal/configset/web"
 )
@@ -13,6 +14,7 @@ import (
 func Sets() []configset.Set {
 	return []configset.Set{
 		basebox.Set(),
+		containerhost.Set(),
 		edge.Set(),
 		web.Set(),
 	}
