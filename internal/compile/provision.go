@@ -41,9 +41,19 @@ func (c *compiler) machine(h *spec.Host, global map[string]string) machine.Machi
 		m.NICs = append(m.NICs, machine.NIC{
 			Name: n.Name, Network: n.Network, MAC: n.MAC, Address: n.Address, Address6: n.Address6, MTU: n.MTU, Gateway: n.Gateway,
 		})
+		m.DNS = append(m.DNS, c.nameServers(n.Network, m.DNS)...)
 	}
 	c.forOpenStack(h, &m)
 	return m
+}
+
+// nameServers returns those of a network that are not known yet.
+func (c *compiler) nameServers(network string, known []netip.Addr) []netip.Addr {
+	n := c.Cloud.Network(network)
+	if n == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(n.DNS), func(a netip.Addr) bool { return slices.Contains(known, a) })
 }
 
 // settings decodes provider settings, which are plain texts by name.

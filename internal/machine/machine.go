@@ -52,6 +52,9 @@ type Machine struct {
 	Preinstall []string `json:"preinstall,omitempty"`
 	// Room is what is known to be taken on the machine, for prechecks alone.
 	Room Room `json:"-"`
+	// DNS are the name servers of the machine's networks. A provider that makes
+	// the machine's disk writes them into its resolv.conf(5).
+	DNS []netip.Addr `json:"dns,omitempty"`
 	// Shares are directories of this computer that the machine sees read-only.
 	// Only the lab has them.
 	Shares []Share `json:"shares,omitempty"`

@@ -58,6 +58,7 @@ func (p *Provider) Check(_ context.Context, t machine.Topology) diag.List {
 		out.Errorf(none, "name", "", "%v", err)
 	}
 	checkTopology(&out, t)
+	checkUplink(&out, t)
 	p.checkRoom(&out, t)
 	return out
 }
@@ -75,12 +76,6 @@ func (p *Provider) cached(t machine.Topology) bool {
 func checkTopology(out *diag.List, t machine.Topology) {
 	if err := checkName(t.Cloud); err != nil {
 		out.Errorf(diag.Pos{}, "name", "", "cloud %q: %v", t.Cloud, err)
-	}
-	for _, n := range t.Networks {
-		if n.Uplink {
-			out.Errorf(diag.Pos{}, "networks."+n.Name+".uplink", "leave uplink out; packages come through package_cache",
-				"the lab has no uplink: no packet leaves it")
-		}
 	}
 	for _, m := range t.Machines {
 		if err := checkMachine(m); err != nil {

@@ -4,8 +4,9 @@
 // What it guarantees:
 //
 //   - All networks of a cloud are bridges in one network namespace of the cloud.
-//     There is no route out of it and no link into the computer's own network, so
-//     no packet for a lab address ever leaves, and clouds may share addresses.
+//     There is no route out of it and no link into the computer's own network
+//     unless a network asks for an uplink, and then none but for that network. No
+//     packet from or for a lab address ever leaves, and clouds may share addresses.
 //   - Machines outlive updraft. What runs is read from the cgroups that the
 //     processes are in, never from a pid file, so a crash between starting and
 //     recording loses nothing, and no signal ever hits a process that took over

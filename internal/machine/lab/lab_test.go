@@ -230,8 +230,7 @@ func TestLimitsStandWhereTheControllerIs(t *testing.T) {
 func TestCheckReportsAllThatCannotBeMade(t *testing.T) {
 	p := New(Options{DataDir: "/var/lib/a:b", CacheDir: t.TempDir()})
 	out := p.Check(t.Context(), machine.Topology{
-		Cloud:    "Web",
-		Networks: []machine.Network{{Name: "ext", Uplink: true}},
+		Cloud: "Web",
 		Machines: []machine.Machine{
 			{Name: "a_b"},
 			{Name: "ok", Disk: 1, NICs: []machine.NIC{{Name: "an-interface-with-a-long-name", MAC: "01:00:00:00:00:01"}}},
@@ -240,7 +239,7 @@ func TestCheckReportsAllThatCannotBeMade(t *testing.T) {
 	})
 	text := out.Error()
 	for _, want := range []string{
-		"directories may not hold", `cloud "Web"`, "no uplink", "machine a_b: name may hold only", "no network interface",
+		"directories may not hold", `cloud "Web"`, "machine a_b: name may hold only", "no network interface",
 		`"an-interface-with-a-long-name" cannot be the name`, `"01:00:00:00:00:01" cannot be the MAC`, "has no address",
 		"does not limit disk", `"--x" cannot be a package`, `"a b" cannot be a suite`,
 	} {

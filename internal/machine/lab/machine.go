@@ -63,6 +63,7 @@ func (p *Provider) ObserveMachine(_ context.Context, m machine.Machine) (drift.R
 	b.Want("rebuild", imageID(old), imageID(m))
 	b.Want("running", strconv.FormatBool(running), "true")
 	b.Want("shares", fmt.Sprint(old.Shares), fmt.Sprint(m.Shares))
+	b.Want("dns", fmt.Sprint(old.DNS), fmt.Sprint(m.DNS))
 	b.Want("cpus", fmt.Sprint(old.CPUs), fmt.Sprint(m.CPUs))
 	b.Want("memory", strconv.FormatInt(old.Memory, 10), strconv.FormatInt(m.Memory, 10))
 	b.Want("access.user", old.Access.User, m.Access.User)
@@ -117,7 +118,7 @@ func (p *Provider) ensure(ctx context.Context, m machine.Machine, log machine.Lo
 		}
 	}
 	running := p.up(ctx, m)
-	if err := p.furnish(m, running); err != nil {
+	if err := p.furnish(m, old, running); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -159,8 +160,8 @@ func (p *Provider) boot(ctx context.Context, m machine.Machine, log machine.Log)
 }
 
 // furnish makes the machine's directories and writes what is its own: identity,
-// host key and the login. On a machine that runs only the login can have changed.
-func (p *Provider) furnish(m machine.Machine, running bool) error {
+// host key and the login. On a machine that runs only the login and the name servers can have changed.
+func (p *Provider) furnish(m, old machine.Machine, running bool) error {
 	dir := p.hostDir(m.Cloud, m.Name)
 	for _, sub := range []string{"upper", "work", "root", "containers"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
@@ -182,7 +183,7 @@ func (p *Provider) furnish(m machine.Machine, running bool) error {
 			return err
 		}
 	}
-	return admit(t, m.Access)
+	return errors.Join(resolve(t, m, old), admit(t, m.Access))
 }
 
 // announce adds the machine's host key to the cloud's known_hosts.
@@ -213,7 +214,7 @@ func (p *Provider) RemoveMachine(ctx context.Context, cloud, name string) error 
 	if err != nil {
 		return fmt.Errorf("cannot remove machine %s: %w", name, err)
 	}
-	return p.tidy(cloud)
+	return p.tidy(ctx, cloud)
 }
 
 // removeMachine takes processes first, then namespace, cgroups and files. The

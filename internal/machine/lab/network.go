@@ -182,7 +182,7 @@ func mtu(n int) int {
 }
 
 // ObserveNetwork compares the bridge with the network.
-func (p *Provider) ObserveNetwork(_ context.Context, cloud string, n machine.Network) (drift.Report, error) {
+func (p *Provider) ObserveNetwork(ctx context.Context, cloud string, n machine.Network) (drift.Report, error) {
 	l, err := openLinks(Namespace(cloud))
 	if errors.Is(err, fs.ErrNotExist) {
 		return drift.Missing(), nil
@@ -207,6 +207,9 @@ func (p *Provider) ObserveNetwork(_ context.Context, cloud string, n machine.Net
 	b.Want("up", strconv.FormatBool(br.Attrs().Flags&net.FlagUp != 0), "true")
 	b.Want("alias", br.Attrs().Alias, n.Name)
 	wantAddresses(&b, "deployer", have, deployerAddresses(n))
+	if err := observeUplink(ctx, &b, l, cloud, n); err != nil {
+		return drift.Report{}, fmt.Errorf("cannot observe the uplink of network %s: %w", n.Name, err)
+	}
 	return b.Report(), nil
 }
 
@@ -221,12 +224,9 @@ func wantAddresses(b *drift.Builder, attr string, have, want []netip.Prefix) {
 }
 
 // EnsureNetwork makes or mends the bridge of the network.
-func (p *Provider) EnsureNetwork(_ context.Context, cloud string, n machine.Network, _ machine.Log) error {
+func (p *Provider) EnsureNetwork(ctx context.Context, cloud string, n machine.Network, _ machine.Log) error {
 	if err := checkName(n.Name); err != nil {
 		return fmt.Errorf("cannot make network %s: %w", n.Name, err)
-	}
-	if n.Uplink {
-		return fmt.Errorf("cannot make network %s: the lab has no uplink", n.Name)
 	}
 	defer p.clouds.rlock(cloud)()
 	if err := p.claim(cloud); err != nil {
@@ -240,8 +240,16 @@ func (p *Provider) EnsureNetwork(_ context.Context, cloud string, n machine.Netw
 		return err
 	}
 	defer l.close()
-	if err := l.bridge(n); err != nil {
+	if err := errors.Join(l.bridge(n), l.keepInside(n)); err != nil {
 		return fmt.Errorf("cannot make network %s: %w", n.Name, err)
+	}
+	if n.Uplink {
+		err = p.ensureUplink(ctx, l, cloud, n)
+	} else {
+		err = p.dropUplink(ctx, l, cloud, n.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make the uplink of network %s: %w", n.Name, err)
 	}
 	return nil
 }
@@ -295,20 +303,23 @@ func (p *Provider) RemoveNetwork(ctx context.Context, cloud, name string) error 
 	}
 	l, err := openLinks(Namespace(cloud))
 	if errors.Is(err, fs.ErrNotExist) {
-		return p.tidy(cloud)
+		return p.tidy(ctx, cloud)
 	}
 	if err != nil {
 		return err
 	}
-	br, err := l.find(bridgeName(name))
-	if err == nil && br != nil {
-		err = ignore(l.LinkDel(br), unix.ENODEV)
+	unlock := p.machines.lock(cloud + "/")
+	err = p.dropUplink(ctx, l, cloud, name)
+	br, found := l.find(bridgeName(name))
+	if err = errors.Join(err, found); err == nil {
+		err = l.drop(br)
 	}
+	unlock()
 	l.close()
 	if err != nil {
 		return fmt.Errorf("cannot remove network %s: %w", name, err)
 	}
-	return p.tidy(cloud)
+	return p.tidy(ctx, cloud)
 }
 
 // networks returns the names of the cloud's networks, sorted.

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/aptconf"
@@ -51,6 +53,7 @@ func populate(t tree, m machine.Machine, mirror aptconf.Mirror) error {
 		{"etc/hostname", m.Name + "\n"},
 		{"etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 " + m.Name + "\n"},
 		{"etc/apt/sources.list", sources},
+		{"etc/resolv.conf", resolvConf(m.DNS)},
 	} {
 		if _, err := os.Stat(filepath.Join(t.top, f.name)); err == nil {
 			continue
@@ -60,6 +63,25 @@ func populate(t tree, m machine.Machine, mirror aptconf.Mirror) error {
 		}
 	}
 	return nil
+}
+
+// resolvConf is a resolv.conf(5), of which resolvers read three name servers.
+func resolvConf(servers []netip.Addr) string {
+	var b strings.Builder
+	for _, a := range servers {
+		b.WriteString("nameserver " + a.String() + "\n")
+	}
+	return b.String()
+}
+
+// resolve writes the name servers of a machine that had others before, unless
+// its resolv.conf was taken over by something else since.
+func resolve(t tree, m, old machine.Machine) error {
+	now, err := t.read("etc/resolv.conf")
+	if err = ignore(err, fs.ErrNotExist); err != nil || now != resolvConf(old.DNS) || slices.Equal(old.DNS, m.DNS) {
+		return err
+	}
+	return t.write("etc/resolv.conf", resolvConf(m.DNS), 0o644)
 }
 
 var userName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)

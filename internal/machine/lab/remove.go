@@ -42,7 +42,7 @@ func (p *Provider) RemoveAll(ctx context.Context, cloud string, log machine.Log)
 		return fmt.Errorf("cannot remove lab %s: %w", cloud, err)
 	}
 	defer p.clouds.lock(cloud)()
-	return p.removeCloud(cloud)
+	return p.removeCloud(ctx, cloud)
 }
 
 // traces returns the names of machines of which anything is left.
@@ -65,7 +65,10 @@ func (p *Provider) traces(cloud string) ([]string, error) {
 }
 
 // removeCloud removes what is left when no machine is.
-func (p *Provider) removeCloud(cloud string) error {
+func (p *Provider) removeCloud(ctx context.Context, cloud string) error {
+	if err := p.removeUplink(ctx, cloud); err != nil {
+		return err
+	}
 	err := netns.Delete(Namespace(cloud))
 	p.cg.removeCloud(cloud)
 	if err := errors.Join(err, os.RemoveAll(p.cloudDir(cloud))); err != nil {
@@ -76,7 +79,7 @@ func (p *Provider) removeCloud(cloud string) error {
 
 // tidy removes the cloud's own things when its last machine and network are
 // gone. Snapshots keep its directory.
-func (p *Provider) tidy(cloud string) error {
+func (p *Provider) tidy(ctx context.Context, cloud string) error {
 	defer p.clouds.lock(cloud)()
 	names, err := p.traces(cloud)
 	if err != nil || len(names) > 0 {
@@ -88,7 +91,7 @@ func (p *Provider) tidy(cloud string) error {
 	}
 	if entries, _ := os.ReadDir(filepath.Join(p.cloudDir(cloud), "snapshots")); len(entries) > 0 {
 		p.cg.removeCloud(cloud)
-		return netns.Delete(Namespace(cloud))
+		return errors.Join(p.removeUplink(ctx, cloud), netns.Delete(Namespace(cloud)))
 	}
-	return p.removeCloud(cloud)
+	return p.removeCloud(ctx, cloud)
 }

@@ -218,7 +218,7 @@ func (p *Provider) Snapshots(_ context.Context, cloud string) ([]string, error) 
 }
 
 // RemoveSnapshot removes a snapshot; one that is gone is no error.
-func (p *Provider) RemoveSnapshot(_ context.Context, cloud, snapshot string) error {
+func (p *Provider) RemoveSnapshot(ctx context.Context, cloud, snapshot string) error {
 	if err := errors.Join(checkName(snapshot), p.owned(cloud)); err != nil {
 		return fmt.Errorf("cannot remove snapshot %q: %w", snapshot, err)
 	}
@@ -228,5 +228,5 @@ func (p *Provider) RemoveSnapshot(_ context.Context, cloud, snapshot string) err
 	if err != nil {
 		return fmt.Errorf("cannot remove snapshot %s: %w", snapshot, err)
 	}
-	return p.tidy(cloud)
+	return p.tidy(ctx, cloud)
 }
