@@ -2,27 +2,29 @@ package lab_test
 
 import (
 	"context"
+	"encoding/base64"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/updraft-cloud/updraft/internal/configset/configsettest"
+	"github.com/updraft-cloud/updraft/internal/configset/containerhost"
 	"github.com/updraft-cloud/updraft/internal/machine"
 	"github.com/updraft-cloud/updraft/internal/machine/lab"
 	"github.com/updraft-cloud/updraft/internal/netns"
+	"github.com/updraft-cloud/updraft/internal/resource/file"
 )
 
-// nestedPodman is what podman needs on a host that is a container itself.
-const nestedPodman = `[containers]
-pids_limit = 0
-cgroups = "disabled"
-log_driver = "journald"
-[engine]
-cgroup_manager = "systemd"
-runtime = "crun"
-events_logger = "file"
+// podmanCloud is a cloud file whose hosts run containers.
+const podmanCloud = `version: 1
+cloud: pod
+provider: lab
+networks: {mgmt: {cidr: 10.88.0.0/16}}
+groups: {throwaway: {count: 1, configsets: {containerhost: {registry: "registry.internal:5000", run: [netns]}}}}
 `
 
 // TestContainersOnAHost runs the kind container on a real host: its cases, what
@@ -30,9 +32,10 @@ events_logger = "file"
 func TestContainersOnAHost(t *testing.T) {
 	f := newFixture(t)
 	p, topo := f.brought(t, "pod", 1, func(m *machine.Machine) {
-		m.Name, m.Preinstall = "throwaway1", []string{"podman", "crun", "nftables", "busybox-static"}
+		m.Name, m.Preinstall = "throwaway1", []string{"podman", "crun", "catatonit", "nftables", "busybox-static"}
 	})
 	h := &podHost{t: t, p: p, m: topo.Machines[0]}
+	h.configure()
 	h.carry(t.TempDir())
 	h.run("^(TestContainers|TestWords.*|TestFailuresOf.*|TestTwenty.*)$")
 	h.run("^TestADaemonStarts$")
@@ -42,6 +45,16 @@ func TestContainersOnAHost(t *testing.T) {
 	h.run("^TestADaemonIsBack$")
 	h.cutMidStart()
 	h.run("^TestADaemonIsHealed$")
+}
+
+// TestContainersNeedPodman holds that a host without podman tells so, and is left
+// as it was.
+func TestContainersNeedPodman(t *testing.T) {
+	f := newFixture(t)
+	p, topo := f.brought(t, "nopod", 1, func(m *machine.Machine) { m.Name = "throwaway1" })
+	h := &podHost{t: t, p: p, m: topo.Machines[0]}
+	h.carry(t.TempDir())
+	h.run("^TestEveryKind/^container")
 }
 
 type podHost struct {
@@ -79,7 +92,26 @@ func (h *podHost) carry(dir string) {
 	if err := cmd.Wait(); err != nil {
 		h.t.Fatal(err)
 	}
-	h.ssh("mkdir -p /etc/containers/containers.conf.d && printf '" + strings.ReplaceAll(nestedPodman, "\n", `\n`) + "' >/etc/containers/containers.conf.d/50-test.conf")
+}
+
+// configure writes the files of the configset containerhost.
+func (h *podHost) configure() {
+	h.t.Helper()
+	set := containerhost.Set()
+	c := configsettest.Cloud(h.t, podmanCloud)
+	items, faults := configsettest.Build(h.t, set, c, c.Hosts[0])
+	if len(faults) > 0 {
+		h.t.Fatal(faults.Error())
+	}
+	for _, it := range items {
+		if f, ok := it.Resource.(*file.Resource); ok {
+			h.ssh("mkdir -p " + path.Dir(f.Path) + " && base64 -d >" + f.Path + " <<X\n" + base64.StdEncoding.EncodeToString([]byte(f.Content)) + "\nX")
+		}
+	}
+	h.ssh("systemctl mask --now netavark-dhcp-proxy.socket && systemd-tmpfiles --create && test -d /run/netns")
+	if out := h.ssh("podman info --format '{{.Store.GraphDriverName}} {{.Host.OCIRuntime.Name}} {{.Host.LogDriver}}'; systemctl is-system-running"); out != "overlay crun journald\nrunning" {
+		h.t.Errorf("podman and systemd say %q", out)
+	}
 }
 
 func (h *podHost) ssh(command string) string {

@@ -205,6 +205,40 @@ func TestAFaultyFileNeverTakesThePlaceOfAWorkingOne(t *testing.T) {
 	}
 }
 
+func TestAContainerThatRunsByAnOlderFileIsRestarted(t *testing.T) {
+	h := newHost(t)
+	r := &container.Resource{Name: "x", Image: "localhost/x:1", Ready: &container.Ready{Exec: []string{"true"}}}
+	if err := apply(t, h, r); err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) {
+		t.Helper()
+		if _, err := h.Run(t.Context(), resource.Command{Name: "systemctl", Args: args}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := h.ReadFile("/etc/containers/systemd/x.container")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.WriteFile("/etc/containers/systemd/x.container", data, resource.Access{Mode: 0o644}); err != nil {
+		t.Fatal(err)
+	}
+	run("restart", "x.service") // by hand: its process is newer than the file, which nobody has read
+	if rep, err := r.Observe(t.Context(), h); err != nil || !rep.Has("loaded") {
+		t.Fatalf("%+v, %v", rep, err)
+	}
+	before := len(h.Ran())
+	if err := apply(t, h, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"systemctl daemon-reload", "systemctl restart x.service"} {
+		if ran := h.Ran()[before:]; !slices.Contains(ran, want) {
+			t.Errorf("ran %q", ran)
+		}
+	}
+}
+
 func TestAStartThatWasCutOffIsSeenToItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t)
@@ -241,6 +275,7 @@ func TestFaultsOfFields(t *testing.T) {
 		{"a semicolon would end the command", "exec", container.Resource{Exec: []string{"x", ";"}}},
 		{"cgroups are known", "cgroups", container.Resource{Cgroups: "enabled"}},
 		{"host processes need a group", "pid_host", container.Resource{PIDHost: true}},
+		{"one init is enough", "init", container.Resource{PIDHost: true, Init: true, Cgroups: "split"}},
 		{"a variable has a name", "env", container.Resource{Env: map[string]string{"A B": ""}}},
 		{"a volume is a path", "volumes", container.Resource{Volumes: []container.Volume{{Source: "a", Target: "/a"}}}},
 		{"a volume has no specifiers", "volumes", container.Resource{Volumes: []container.Volume{{Source: "/a%n", Target: "/a"}}}},

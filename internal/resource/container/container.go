@@ -169,6 +169,9 @@ func (r *Resource) Validate() error {
 	if r.PIDHost && r.Cgroups != "split" {
 		fault("pid_host", "set cgroups: split, too", "podman cannot tell processes of the host from those of a container without a control group")
 	}
+	if r.PIDHost && r.Init {
+		fault("init", "leave it out: the host's init reaps orphans", "a container that sees the host's processes has no init of its own")
+	}
 	for k, v := range r.Env {
 		if !envRE.MatchString(k) || strings.ContainsRune(v, 0) {
 			fault("env", "use letters, digits and _", "%q is not the name of a variable", k)

@@ -52,6 +52,10 @@ func (r *Resource) Observe(ctx context.Context, h resource.Host) (drift.Report, 
 	if rep := b.Report(); !rep.Agrees() {
 		return rep, nil
 	}
+	if old, err := r.isOld(h); err != nil || old {
+		b.Want("loaded", "older than the file", "as the file says")
+		return b.Report(), err
+	}
 	if begun, err := r.begun(h); err != nil || begun {
 		b.Want("ready", "not seen yet", "yes")
 		return b.Report(), err
@@ -70,6 +74,9 @@ func (r *Resource) Apply(ctx context.Context, h resource.Host, found drift.Repor
 	}
 	before, err := r.begin(ctx, h, why)
 	if err != nil {
+		return err
+	}
+	if why.Triggered, err = r.load(ctx, h, why.Triggered); err != nil {
 		return err
 	}
 	if err := r.triggered(why).Apply(ctx, h, found, resource.Cause{Triggered: why.Triggered, Made: true}); err != nil {
@@ -100,7 +107,11 @@ func (r *Resource) begin(ctx context.Context, h resource.Host, why resource.Caus
 	if err != nil {
 		return unit.Status{}, err
 	}
-	if r.asksOnce() && (!rep.Agrees() || len(why.Triggered) > 0) {
+	old, err := r.isOld(h)
+	if err != nil {
+		return unit.Status{}, err
+	}
+	if r.asksOnce() && (old || !rep.Agrees() || len(why.Triggered) > 0) {
 		if _, err := r.mark().Write(h); err != nil {
 			return unit.Status{}, err
 		}

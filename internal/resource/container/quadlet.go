@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/resource"
@@ -14,8 +15,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/resource/unit"
 )
 
-// place writes the file, unless it is there already. systemd reads it when the
-// unit is started: kind unit sees that it has to.
+// place writes the file, unless it is there already.
 func (r *Resource) place(ctx context.Context, h resource.Host, made bool) error {
 	f := r.quadlet()
 	if ok, err := f.Agrees(h); ok || err != nil {
@@ -34,6 +34,34 @@ func (r *Resource) place(ctx context.Context, h resource.Host, made bool) error 
 	}
 	_, err := f.Write(h)
 	return err
+}
+
+// isOld reports whether the unit that Quadlet has made is older than the file. What
+// systemd says of a needed reload tells it only of units that are in memory: it
+// forgets one that does not run, and then takes the old unit for that of the file.
+func (r *Resource) isOld(h resource.Host) (bool, error) {
+	file, err := h.Stat(r.quadletPath())
+	if err != nil {
+		return false, err
+	}
+	made, err := h.Stat(path.Join("/run/systemd/generator", r.unitName()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return made.ChangeTime.Before(file.ChangeTime), err
+}
+
+// load has systemd read the file if it has not. A container that runs by an older
+// one is restarted by a trigger of its own.
+func (r *Resource) load(ctx context.Context, h resource.Host, triggers []string) ([]string, error) {
+	old, err := r.isOld(h)
+	if err != nil || !old {
+		return triggers, err
+	}
+	if err := systemctl(ctx, h, "daemon-reload"); err != nil {
+		return nil, err
+	}
+	return append(slices.Clone(triggers), "file:"+r.quadletPath()), nil
 }
 
 // free refuses a name that a unit has already: one of /etc would be run in place

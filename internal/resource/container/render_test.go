@@ -13,14 +13,14 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func TestQuadletFiles(t *testing.T) {
 	for name, r := range map[string]Resource{
-		"small": {Name: "cache", Image: "docker.io/library/memcached:1"},
+		"small": {Name: "cache", Image: "docker.io/library/memcached:1", Init: true},
 		"words": {
 			Name: "words", Image: "localhost/updraft/x:1",
 			Exec: []string{"a b", `"quoted"`, "it's", `back\slash`, "100% %n", "$HOME ${HOME}", "new\nline\ttab", "ü", "#", "a;b", "~*", "trailing\\", "="},
 			Env:  map[string]string{"A": "", "B": `a "b" $C %d 'e' \`, "C": "two\nlines"},
 		},
 		"all": {
-			Name: "all", Image: "localhost/updraft/x:1", Exec: []string{"haproxy", "-W", "-f", "/etc/haproxy"}, User: "613:613", Init: true,
+			Name: "all", Image: "localhost/updraft/x:1", Exec: []string{"haproxy", "-W", "-f", "/etc/haproxy"}, User: "613:613",
 			Volumes:    []Volume{{Source: "/etc/updraft/haproxy", Target: "/etc/haproxy", Options: "ro"}, {Source: "/run/netns", Target: "/run/netns", Options: "rshared"}, {Source: "/dev", Target: "/dev"}},
 			Privileged: true, PIDHost: true, Cgroups: "split", Memory: 512 << 20, CPUs: 0.25, NoFile: 65536, After: []string{"mariadb", "ovn-nb"},
 			ReloadOn: []string{"/etc/updraft/haproxy"}, Reload: []string{"kill", "-USR2"}, StopTimeout: "1500ms", StartTimeout: "10m",

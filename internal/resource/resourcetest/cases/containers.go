@@ -26,7 +26,7 @@ func containerCases() []resourcetest.Case {
 		{
 			Name: "a container that answers",
 			Resource: &container.Resource{
-				Name: testContainer, Image: TestImage, Exec: sleeps, RestartOn: []string{testConf}, StopTimeout: "1s",
+				Name: testContainer, Image: TestImage, Exec: sleeps, RestartOn: []string{testConf}, Init: true, StopTimeout: "1s",
 				Ready: answers,
 			},
 			Given: resourcetest.WriteText(testConf, "a\n", 0o644),
