@@ -17,7 +17,7 @@ type Result struct {
 	Changed   int           `json:"changed"`   // steps that changed something
 	Unchanged int           `json:"unchanged"` // steps that found nothing to do
 	Removed   int           `json:"removed"`
-	Failed    []Failure     `json:"failed,omitempty"` // in the order in which they failed
+	Failed    []Failure     `json:"failed,omitempty"` // in the order of the plan
 	Blocked   []string      `json:"blocked,omitempty"`
 	Stopped   bool          `json:"stopped,omitempty"` // interrupted before all was done
 	Took      time.Duration `json:"took"`
@@ -141,12 +141,14 @@ type run struct {
 	results  chan outcome
 	res      Result
 	storeErr error
-	failures map[int32]int // task → index in res.Failed
-	gates    sync.Map      // scopes whose gate's record is known to be in the journal
+	failures map[int32]int      // task → index in res.Failed
+	poked    map[string][]int32 // node → removals of what it was triggered by
+	gates    sync.Map           // scopes whose gate's record is known to be in the journal
 	// lost are scopes that did not answer in all the time that retrying gives
 	// them, stuck those of which something could not be removed; with the task
 	// that found out first.
 	lost, stuck map[string]int32
+	reopened    sync.Map // scopes whose gate was looked at again: *sync.Once
 }
 
 type outcome struct {
@@ -158,7 +160,7 @@ type outcome struct {
 func newRun(ctx context.Context, e *Engine, p *Plan) *run {
 	r := &run{
 		ctx: ctx, e: e, p: p,
-		queues: map[string][]int32{}, active: map[string]int{}, failures: map[int32]int{},
+		queues: map[string][]int32{}, poked: map[string][]int32{}, active: map[string]int{}, failures: map[int32]int{},
 		results: make(chan outcome, e.opts.Workers), lost: map[string]int32{}, stuck: map[string]int32{},
 	}
 	g := p.graph
@@ -218,6 +220,9 @@ func (r *run) addRemovals() {
 		t, step := int32(len(r.tasks)), &r.p.Steps[i]
 		r.tasks = append(r.tasks, task{scope: step.Scope})
 		r.removes = append(r.removes, step)
+		for _, id := range step.removal.Pokes {
+			r.poked[id] = append(r.poked[id], t)
+		}
 		if heirs := heirs(claimants, step.removal.Claims); step.Scope == "" && len(heirs) > 0 {
 			for _, i := range heirs {
 				r.edge(t, i)
@@ -285,6 +290,7 @@ func (r *run) loop(stop <-chan struct{}) Result {
 			r.finish(<-r.results)
 		}
 	}
+	r.sortFailures()
 	r.res.Stopped = r.res.Stopped && slices.ContainsFunc(r.tasks, func(t task) bool { return t.state < done })
 	return r.res
 }
@@ -329,14 +335,12 @@ func (r *run) triggered(t int32) []string {
 			ids = append(ids, id)
 		}
 	}
-	if r.p.actions[t] == Trigger {
-		for i, s := range r.removes {
-			if slices.Contains(s.removal.Pokes, n.ID) && r.tasks[len(r.tasks)-len(r.removes)+i].changed {
-				ids = append(ids, s.ID)
-			}
+	for _, i := range r.poked[n.ID] {
+		if r.tasks[i].changed {
+			ids = append(ids, r.removal(i).ID)
 		}
 	}
-	return ids
+	return append(ids, r.p.gone(r.p.owed[n.ID])...)
 }
 
 // dispatch starts queued tasks as far as the limits allow.

@@ -18,6 +18,10 @@ const (
 	EvEnd       EventType = "end"       // the run is over
 )
 
+// KindHost is the kind of events about a host that is looked at because that was
+// not possible while planning. It is no step of the plan.
+const KindHost = "host"
+
 // Event is one thing that happened in a run. The same events feed the text,
 // JSON and live printers and the timeline. They hold no secrets.
 type Event struct {

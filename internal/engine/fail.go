@@ -1,6 +1,10 @@
 package engine
 
 import (
+	"cmp"
+	"maps"
+	"slices"
+
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/retry"
 )
@@ -21,6 +25,34 @@ func (r *run) fail(t int32, err error) {
 	if _, known := r.lost[scope]; !known && scope != "" && retry.ClassOf(err) == retry.Unreachable {
 		r.lose(scope, t)
 	}
+}
+
+// sortFailures brings failures into the order of the plan: what was to come first
+// is the likelier cause, whichever took longer to fail.
+func (r *run) sortFailures() {
+	if len(r.res.Failed) < 2 {
+		return
+	}
+	order := make(map[int32]int, len(r.p.graph.nodes))
+	for at, i := range r.p.graph.edges.Order() {
+		order[i] = at
+	}
+	rank := func(t int32) int {
+		switch nodes := len(r.p.graph.nodes); {
+		case int(t) < nodes:
+			return 2 * order[t]
+		case r.isRemoval(t):
+			return 2*nodes + int(t)
+		default: // right behind the gate
+			return 2*order[r.p.graph.scopes[r.observes[int(t)-nodes]].gate] + 1
+		}
+	}
+	tasks := slices.SortedFunc(maps.Keys(r.failures), func(a, b int32) int { return cmp.Compare(rank(a), rank(b)) })
+	sorted := make([]Failure, len(tasks))
+	for i, t := range tasks {
+		sorted[i] = r.res.Failed[r.failures[t]]
+	}
+	r.res.Failed = sorted
 }
 
 // lose gives up all that waits for its turn in a scope that does not answer:

@@ -86,6 +86,9 @@ type Record struct {
 	// Owes are those of Pokes that have not acted yet since this one was last
 	// about to change.
 	Owes []string `json:"owes,omitempty"`
+	// Gone says that the thing was removed, and that this record only remains
+	// until those that it owes have acted on that.
+	Gone bool `json:"gone,omitempty"`
 	// Pending is set when the intent was recorded and no outcome: it is
 	// unknown how far the step came.
 	Pending bool `json:"pending,omitempty"`

@@ -9,7 +9,8 @@ import (
 )
 
 // prune adds steps that remove what is recorded and not in the graph, and pokes
-// the nodes of which such a thing was a trigger.
+// the nodes of which such a thing was a trigger, now or in a run that was cut off
+// before they acted.
 func (p *Plan) prune(records map[string]Record) {
 	gone := map[string]Record{}
 	for id, r := range records {
@@ -19,10 +20,22 @@ func (p *Plan) prune(records map[string]Record) {
 	}
 	p.Steps = append(p.Steps, removals(gone)...)
 	for _, id := range slices.Sorted(maps.Keys(gone)) {
-		for _, poked := range gone[id].Pokes {
+		r := gone[id]
+		for _, poked := range append(slices.Clip(r.Pokes), r.Owes...) {
 			p.poke(poked, id)
 		}
 	}
+}
+
+// gone returns those of the IDs that are of things removed before this run.
+func (p *Plan) gone(ids []string) []string {
+	var out []string
+	for _, id := range ids {
+		if p.graph.Node(id) == nil {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // owed returns, by node, the triggers on which it has still to act.
@@ -84,16 +97,37 @@ func removals(gone map[string]Record) []Step {
 	return removalSteps(order, gone, gate)
 }
 
+// lastCreditor returns the removal with which a debt is forgotten, when all that
+// it is owed to are removed.
+func lastCreditor(r Record, gone, gate map[string]Record) string {
+	if !r.Gone || len(r.Owes) == 0 || slices.ContainsFunc(r.Owes, func(id string) bool { _, ok := gone[id]; return !ok }) {
+		return ""
+	}
+	last := gone[r.Owes[len(r.Owes)-1]]
+	if g, ok := gate[last.Scope]; ok && g.Holds {
+		return g.ID
+	}
+	return last.ID
+}
+
 func removalSteps(order []string, gone, gate map[string]Record) []Step {
 	var steps []Step
 	drops := map[string][]string{}
 	for _, id := range order {
 		r := gone[id]
+		if r.Gone {
+			continue
+		}
 		if g, ok := gate[r.Scope]; ok && g.Holds && g.ID != id {
 			drops[g.ID] = append(drops[g.ID], id)
 			continue
 		}
 		steps = append(steps, Step{ID: id, Kind: r.Kind, Scope: r.Scope, Action: Remove, removal: r})
+	}
+	for _, id := range order {
+		if creditor := lastCreditor(gone[id], gone, gate); creditor != "" {
+			drops[creditor] = append(drops[creditor], id)
+		}
 	}
 	for i := range steps {
 		steps[i].drops = drops[steps[i].ID]

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
@@ -28,18 +30,30 @@ var deadlines = map[string]time.Duration{
 	// Glance takes what it is sent at the speed of its disk: 0.6 s for 14 MB.
 	"openstack.image": 30 * time.Minute,
 	"package":         20 * time.Minute, // 40 s
-	"command":         60 * time.Minute, // has a timeout of its own
 	"reboot":          15 * time.Minute,
 }
 
 const defaultDeadline = 5 * time.Minute
 
-func deadlineOf(kind string) time.Duration {
-	if d, ok := deadlines[kind]; ok {
-		return d
+// deadlineOf returns how long one try may take: by kind, and no less than what
+// the node declares for itself.
+func deadlineOf(kind string, body Body) time.Duration {
+	d, ok := deadlines[kind]
+	if !ok {
+		d = defaultDeadline
 	}
-	return defaultDeadline
+	if own, ok := body.(Timed); ok && own.Takes() > 0 {
+		d = max(d, own.Takes()+ownMargin)
+	}
+	return d
 }
+
+// ownMargin is what comes on top of the time that a node declares: looking
+// before and after, and ending in order what has run out of time.
+const ownMargin = 5 * time.Minute
+
+// Timed is a [Body] that says how long applying it may take; zero says nothing.
+type Timed interface{ Takes() time.Duration }
 
 // storeError means that the journal cannot be written: nothing more may start.
 type storeError struct{ err error }
@@ -62,8 +76,11 @@ func (r *run) journal(entries ...Entry) error {
 
 // applyNode makes one node agree: intent, work, outcome.
 func (r *run) applyNode(t int32, triggered []string) (changed bool, err error) {
-	n, found := r.p.graph.nodes[t], r.p.reports[t]
-	action := actionOf(found)
+	return r.applyFound(t, r.p.reports[t], triggered)
+}
+
+func (r *run) applyFound(t int32, found drift.Report, triggered []string) (changed bool, err error) {
+	n, action := r.p.graph.nodes[t], r.action(t, found)
 	r.e.emit(Event{
 		Type: EvStart, ID: n.ID, Kind: n.Kind, Scope: n.Scope, Phase: n.Phase, Action: action,
 		Needs: r.waitedFor(t), Line: summary(found),
@@ -82,7 +99,16 @@ func (r *run) applyNode(t int32, triggered []string) (changed bool, err error) {
 		return false, errors.Join(err, r.journal(Entry{Op: OpFail, ID: n.ID, Err: err.Error()}))
 	}
 	r.e.emit(ev)
-	return changed, r.journal(Entry{Op: OpDone, ID: n.ID, Acted: n.Triggers, Idle: !changed})
+	return changed, r.journal(Entry{Op: OpDone, ID: n.ID, Acted: append(slices.Clip(n.Triggers), r.p.gone(triggered)...), Idle: !changed})
+}
+
+// action is what the plan said, where it had to say something before the thing
+// could be looked at: of most there is nothing on a new host.
+func (r *run) action(t int32, found drift.Report) Action {
+	if a := actionOf(found); a != Update || t >= int32(len(r.p.actions)) || r.p.actions[t] != Create {
+		return a
+	}
+	return Create
 }
 
 // intent returns the entries that announce the work on a node. The first work in
@@ -109,7 +135,7 @@ func (r *run) converge(t int32, found drift.Report, triggered []string) (changed
 		r.e.emit(Event{Type: EvLine, ID: n.ID, Kind: n.Kind, Scope: n.Scope, Phase: n.Phase, Line: line})
 	}
 	look := found.Status == drift.Unknown
-	err = r.retrying(n.ID, n.Scope, n.Kind, n.Phase, func(ctx context.Context) error {
+	err = r.retrying(n.ID, n.Scope, deadlineOf(n.Kind, n.Body), n.Phase, func(ctx context.Context) error {
 		if look {
 			if found, err = r.lookAgain(ctx, t, found.Status); err != nil {
 				return err
@@ -143,11 +169,11 @@ func (r *run) lookAgain(ctx context.Context, t int32, before drift.Status) (drif
 }
 
 // retrying calls f again as the class of its error allows.
-func (r *run) retrying(id, scope, kind string, phase Phase, f func(context.Context) error) error {
+func (r *run) retrying(id, scope string, deadline time.Duration, phase Phase, f func(context.Context) error) error {
 	policies := map[retry.Class]retry.Policy{retry.Transient: retryTransient, retry.Unreachable: retryUnreachable}
 	tries := map[retry.Class]int{}
 	for try := 1; ; try++ {
-		err := r.within(deadlineOf(kind), f)
+		err := r.within(deadline, f)
 		class := retry.ClassOf(err)
 		policy, ok := policies[class]
 		if tries[class]++; err == nil || !ok || tries[class] >= policy.Attempts || r.ctx.Err() != nil {
@@ -155,10 +181,31 @@ func (r *run) retrying(id, scope, kind string, phase Phase, f func(context.Conte
 		}
 		pause := policy.Pause(tries[class])
 		r.e.emit(Event{Type: EvRetry, ID: id, Scope: scope, Phase: phase, Try: try, Pause: pause, Err: err.Error()})
+		if class == retry.Unreachable {
+			r.reopen(scope)
+		}
 		if !retry.Wait(r.ctx, pause) {
 			return err
 		}
 	}
+}
+
+// reopen looks at the gate of a scope that does not answer, once in a run, and
+// mends it: a machine that died since it was observed is started again. All that
+// wait for the scope wait for this. If it fails, they fail by themselves.
+func (r *run) reopen(name string) {
+	s := r.p.graph.scopes[name]
+	if s == nil || s.gate < 0 {
+		return
+	}
+	once, _ := r.reopened.LoadOrStore(name, new(sync.Once))
+	once.(*sync.Once).Do(func() {
+		gate := r.p.graph.nodes[s.gate]
+		reports, err := r.e.exec.Observe(r.ctx, gate.Scope, []*Node{gate})
+		if err == nil && len(reports) == 1 && reports[0].Status != drift.Unknown && !reports[0].Agrees() {
+			_, _ = r.applyFound(s.gate, reports[0], nil) // it tells how it ended
+		}
+	})
 }
 
 // within calls f with a deadline. One that passes is a permanent error: what hung
@@ -176,11 +223,19 @@ func (r *run) within(d time.Duration, f func(context.Context) error) error {
 // observeDeferred observes a scope whose gate has just been opened, or which
 // did not answer while planning.
 func (r *run) observeDeferred(s *scope) error {
-	return r.retrying("host:"+s.Name, s.Name, "host", Prepare, func(ctx context.Context) error {
+	ev := Event{Type: EvStart, ID: "host:" + s.Name, Kind: KindHost, Scope: s.Name, Phase: Prepare}
+	r.e.emit(ev)
+	start := time.Now()
+	err := r.retrying(ev.ID, s.Name, defaultDeadline, Prepare, func(ctx context.Context) error {
 		// Nodes of the scope wait for this task, so nobody else touches
 		// their reports meanwhile.
 		return r.e.observeScope(ctx, s, r.p.reports)
 	})
+	if ev.Type, ev.Took = EvDone, time.Since(start); err != nil {
+		ev.Type, ev.Err = EvFail, err.Error()
+	}
+	r.e.emit(ev)
+	return err
 }
 
 // remove takes one recorded thing back.
@@ -193,7 +248,7 @@ func (r *run) remove(step *Step) error {
 		log := func(line string) {
 			r.e.emit(Event{Type: EvLine, ID: id, Kind: step.Kind, Scope: step.Scope, Line: line})
 		}
-		err = r.retrying(id, step.Scope, step.Kind, "", func(ctx context.Context) error {
+		err = r.retrying(id, step.Scope, deadlineOf(step.Kind, nil), "", func(ctx context.Context) error {
 			return r.e.exec.Remove(ctx, step.removal, log)
 		})
 	}
@@ -203,12 +258,24 @@ func (r *run) remove(step *Step) error {
 		r.e.emit(ev)
 		return err
 	}
-	entries := []Entry{{Op: OpRemoved, ID: id}}
+	entries := []Entry{{Op: OpRemoved, ID: id, Owes: r.creditors(step.removal)}}
 	for _, d := range step.drops {
 		entries = append(entries, Entry{Op: OpRemoved, ID: d})
 	}
 	r.e.emit(ev)
 	return r.journal(entries...)
+}
+
+// creditors are the nodes that have to act on a removal. That is noted together
+// with it: if this run is cut off before they do, the next one knows.
+func (r *run) creditors(rec Record) []string {
+	var out []string
+	for _, id := range rec.Pokes {
+		if r.p.graph.Node(id) != nil {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // waitedFor returns the IDs of the needs of node t that are steps of this run.

@@ -50,6 +50,8 @@ type Entry struct {
 	Err    string       `json:"err,omitempty"`
 	// Acted are, with OpDone, the triggers that ID has acted on.
 	Acted []string `json:"acted,omitempty"`
+	// Owes are, with OpRemoved, the nodes that have still to act on the removal.
+	Owes []string `json:"owes,omitempty"`
 	// Idle says, with OpDone, that nothing had to be done after all.
 	Idle bool `json:"idle,omitempty"`
 }
@@ -74,14 +76,26 @@ func Fold(records map[string]Record, e Entry) {
 			records[e.ID] = r
 		}
 		for _, id := range e.Acted {
-			if r, ok := records[id]; ok && slices.Contains(r.Owes, e.ID) {
-				r.Owes = slices.DeleteFunc(slices.Clone(r.Owes), func(owed string) bool { return owed == e.ID })
-				records[id] = r
-			}
+			settle(records, id, e.ID)
 		}
 	case OpRemoved:
 		delete(records, e.ID)
+		if len(e.Owes) > 0 {
+			records[e.ID] = Record{ID: e.ID, Gone: true, Owes: e.Owes}
+		}
 	case OpRemove:
+	}
+}
+
+// settle notes that a node has acted on the change of the one with the given ID.
+func settle(records map[string]Record, id, acted string) {
+	r, ok := records[id]
+	if !ok || !slices.Contains(r.Owes, acted) {
+		return
+	}
+	r.Owes = slices.DeleteFunc(slices.Clone(r.Owes), func(owed string) bool { return owed == acted })
+	if records[id] = r; r.Gone && len(r.Owes) == 0 {
+		delete(records, id)
 	}
 }
 

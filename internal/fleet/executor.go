@@ -30,6 +30,14 @@ func (b body) Digest() string {
 // Removal is what the resource's Remove needs.
 func (b body) Removal() json.RawMessage { return encode(resource.Removal(b.Resource)) }
 
+// Takes implements [engine.Timed] for resources that say how long they may take.
+func (b body) Takes() time.Duration {
+	if t, ok := b.Resource.(interface{ Takes() time.Duration }); ok {
+		return t.Takes()
+	}
+	return 0
+}
+
 func encode(r resource.Resource) []byte {
 	data, err := json.Marshal(r)
 	if err != nil {

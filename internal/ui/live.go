@@ -82,7 +82,9 @@ func (l *Live) Event(e engine.Event) {
 		}
 	case engine.EvDone, engine.EvFail:
 		delete(l.running, e.ID)
-		l.done++
+		if e.Kind != engine.KindHost {
+			l.done++
+		}
 		if e.Type == engine.EvFail {
 			l.failed++
 		}

@@ -145,6 +145,16 @@ func (r *Resource) timeout() (time.Duration, error) {
 	return time.ParseDuration(r.Timeout)
 }
 
+// Takes returns how long applying may take: the command, and its guards before
+// and after it.
+func (r *Resource) Takes() time.Duration {
+	d, err := r.timeout()
+	if err != nil {
+		return defaultTimeout // refused by Validate
+	}
+	return d + 4*probeTimeout
+}
+
 // Observe asks the guards. A guard that cannot be asked yet, as its program or
 // user is only about to be made, counts as work to do: Apply asks again.
 //
