@@ -23,8 +23,38 @@ func parts() docgen.Parts {
 			{Name: "file", Doc: "A file.", Sample: &fileBody{}, Example: "path: /etc/motd"},
 			{Name: "directory", Doc: "A directory.", Sample: &fileBody{}},
 		},
-		spec.PartsChecks: {{Name: "http", Sample: &check{}}, {Name: "icmp", Sample: &check{}}, {Name: "tcp", Sample: &check{}}, {Name: "spread", Sample: &check{}}},
+		spec.PartsChecks: {{Name: "http", Sample: &check{}}, {Name: "icmp", Sample: &check{}}, {Name: "tcp", Sample: &check{}}, {Name: "spread", Sample: &check{}}, {Name: "openstack", Sample: &anything{}}, {Name: "vm", Sample: &anything{}}},
+		spec.PartsOpenStack: {
+			{Name: "flavor", Sample: &anything{}}, {Name: "image", Sample: &anything{}}, {Name: "network", Sample: &anything{}},
+			{Name: "subnet", Sample: &anything{}}, {Name: "router", Sample: &anything{}},
+		},
 	}
+}
+
+// anything has what the examples say of parts that other packages know.
+type anything struct {
+	Name        string            `json:"name"`
+	VCPUs       int               `json:"vcpus"`
+	RAM         int               `json:"ram"`
+	Disk        int               `json:"disk"`
+	File        string            `json:"file"`
+	Format      string            `json:"format"`
+	Kernel      string            `json:"kernel"`
+	Ramdisk     string            `json:"ramdisk"`
+	Properties  map[string]string `json:"properties"`
+	External    any               `json:"external"`
+	Type        string            `json:"provider_type"`
+	Physical    string            `json:"physical_network"`
+	Network     string            `json:"network"`
+	CIDR        string            `json:"cidr"`
+	Gateway     string            `json:"gateway"`
+	DHCP        bool              `json:"dhcp"`
+	Pools       []string          `json:"pools"`
+	Interfaces  []string          `json:"interfaces"`
+	Hypervisors int               `json:"hypervisors"`
+	Within      spec.Duration     `json:"within"`
+	Image       string            `json:"image"`
+	Flavor      string            `json:"flavor"`
 }
 
 type lab struct {

@@ -161,6 +161,7 @@ func settle(root string, start time.Time) error {
 			return err
 		case !st.ModTime().Before(start):
 			if compiledSince(path, start) {
+				young = append(young, filepath.Dir(path)) // loses an entry now
 				return os.Remove(path)
 			}
 			young = append(young, path)

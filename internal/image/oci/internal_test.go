@@ -111,6 +111,13 @@ func TestARootBecomesAFunctionOfItsPackages(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(root, "usr/stale.pyc")); err == nil {
 			t.Error("code whose source gets another time would be compiled at every start")
 		}
+		usr, err := os.Stat(filepath.Join(root, "usr"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !usr.ModTime().Equal(old) {
+			t.Errorf("a directory that lost a file while it was cleaned is of %s", usr.ModTime())
+		}
 		d, err := describe(Recipe{Name: "x", Suite: "trixie"}, root)
 		if err != nil {
 			t.Fatal(err)

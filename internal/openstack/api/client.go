@@ -69,9 +69,11 @@ type Client struct {
 	provider  *gophercloud.ProviderClient
 	transport *http.Transport
 
+	renewing sync.Mutex // held while a new token is asked for
+
 	mu     sync.Mutex
 	hidden []string // passwords that were used, to keep out of errors
-	missed bool     // a service was not in the catalogue of the token
+	missed string   // the token in whose catalogue a service was not
 	// entries are the catalogue that came with the token entriesOf.
 	entries   []tokens.CatalogEntry
 	entriesOf string
@@ -210,11 +212,13 @@ func (c *Client) catalogue() []tokens.CatalogEntry {
 // refresh gets a new token if a service was missing in the catalogue that came
 // with the last: it may have been registered since.
 func (c *Client) refresh(ctx context.Context) error {
+	// One gets it, and those that missed a service in the same one wait for that.
+	c.renewing.Lock()
+	defer c.renewing.Unlock()
 	c.mu.Lock()
 	missed := c.missed
-	c.missed = false
 	c.mu.Unlock()
-	if !missed {
+	if missed == "" || missed != c.provider.Token() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.access.Timeout)
@@ -255,7 +259,7 @@ func (c *Client) Service(kind string) (*gophercloud.ServiceClient, error) {
 		}
 	}
 	c.mu.Lock()
-	c.missed = true
+	c.missed = c.entriesOf
 	c.mu.Unlock()
 	return nil, fmt.Errorf("%w: %s (%s, region %s)", ErrNoService, kind, c.access.Interface, cmp.Or(c.access.Region, "any"))
 }
