@@ -348,3 +348,58 @@ func upAgain(ctx context.Context, p machine.Provider, topo machine.Topology) err
 	policy := retry.Policy{Attempts: 20, First: 50 * time.Millisecond, Most: time.Second}
 	return policy.Do(ctx, nil, func(ctx context.Context) error { return up(ctx, p, topo) })
 }
+
+func TestTwoHostsThatSwapAddressesAreReachedAtOnce(t *testing.T) {
+	f := newFixture(t)
+	p, topo := f.brought(t, "swap", 3, nil)
+	one, two, other := topo.Machines[0], topo.Machines[1], topo.Machines[2]
+	learn := func() { // so that the third has something to be wrong about
+		t.Helper()
+		for _, m := range []machine.Machine{one, two} {
+			if _, err := p.Enter(t.Context(), other.Cloud, other.Name, "ping", "-qc1", "-W1", m.NICs[0].Address.Addr().String()); err != nil {
+				t.Fatalf("%s: %v", m.Name, err)
+			}
+		}
+	}
+	learn()
+	one.NICs, two.NICs = slices.Clone(one.NICs), slices.Clone(two.NICs)
+	for i := range one.NICs {
+		one.NICs[i].Address, two.NICs[i].Address = two.NICs[i].Address, one.NICs[i].Address
+		one.NICs[i].Address6, two.NICs[i].Address6 = two.NICs[i].Address6, one.NICs[i].Address6
+	}
+	if err := parallel([]machine.Machine{one, two}, func(m machine.Machine) error { return p.EnsureMachine(t.Context(), m, quiet) }); err != nil {
+		t.Fatal(err)
+	}
+	learn()
+	for _, m := range []machine.Machine{one, two} {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		if err := p.Answer(ctx, m.Cloud, m.Name); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		if out, err := ssh(t, m, "hostname"); err != nil || out != m.Name {
+			t.Errorf("at the address of %s answers %q, %v", m.Name, out, err)
+		}
+	}
+}
+
+func TestAMachineAnswersOnlyWhenItsSshdDoes(t *testing.T) {
+	f := newFixture(t)
+	p, topo := f.brought(t, "answer", 1, nil)
+	m := topo.Machines[0]
+	if err := p.Cut(t.Context(), m.Cloud, m.Name); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Answer(t.Context(), m.Cloud, m.Name); err == nil || !strings.Contains(err.Error(), "does not run") {
+		t.Errorf("of a machine that is off: %v", err)
+	}
+	if err := p.Start(t.Context(), m.Cloud, m.Name); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Answer(t.Context(), m.Cloud, m.Name); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := ssh(t, m, "hostname"); err != nil || out != m.Name {
+		t.Errorf("a machine that answers says %q, %v", out, err)
+	}
+}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -262,5 +263,38 @@ func TestPruneKeepsWhatIsUsed(t *testing.T) {
 	entries, err := filepath.Glob(filepath.Join(p.opts.CacheDir, "*-*"))
 	if err != nil || len(entries) != 2 || filepath.Base(entries[0]) != "saved-2" || filepath.Base(entries[1]) != "used-1" {
 		t.Errorf("left: %v, %v", entries, err)
+	}
+}
+
+func TestSizesAreExactAndForPeople(t *testing.T) {
+	for n, want := range map[int64]string{0: "none", 1: "1 bytes", 1536: "1536 bytes", 512 << 20: "512 MiB", 3 << 30: "3 GiB", 3 << 50: "3072 TiB"} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestMovedAddressesAreThoseThatOthersMayHaveWrong(t *testing.T) {
+	nic := func(network, mac string, addrs ...string) machine.Machine {
+		n := machine.NIC{Name: "eth0", Network: network, MAC: mac, Address: netip.MustParsePrefix(addrs[0])}
+		if len(addrs) > 1 {
+			n.Address6 = netip.MustParsePrefix(addrs[1])
+		}
+		return machine.Machine{NICs: []machine.NIC{n}}
+	}
+	for _, tc := range []struct {
+		rule     string
+		old, now machine.Machine
+		want     string
+	}{
+		{"a new machine has moved nothing", machine.Machine{}, nic("a", "m", "10.88.0.1/24"), "[]"},
+		{"nothing changed", nic("a", "m", "10.88.0.1/24"), nic("a", "m", "10.88.0.1/24"), "[]"},
+		{"another address", nic("a", "m", "10.88.0.1/24", "fd88::1/64"), nic("a", "m", "10.88.0.2/24", "fd88::1/64"), "[10.88.0.1 10.88.0.2]"},
+		{"another MAC", nic("a", "m", "10.88.0.1/24"), nic("a", "n", "10.88.0.1/24"), "[10.88.0.1 10.88.0.1]"},
+		{"a NIC that left", nic("a", "m", "10.88.0.1/24"), machine.Machine{}, "[10.88.0.1]"},
+	} {
+		if got := fmt.Sprint(moved(tc.now, tc.old)); got != tc.want {
+			t.Errorf("%s: %s, want %s", tc.rule, got, tc.want)
+		}
 	}
 }

@@ -65,7 +65,7 @@ func (p *Provider) ObserveMachine(_ context.Context, m machine.Machine) (drift.R
 	b.Want("shares", fmt.Sprint(old.Shares), fmt.Sprint(m.Shares))
 	b.Want("dns", fmt.Sprint(old.DNS), fmt.Sprint(m.DNS))
 	b.Want("cpus", fmt.Sprint(old.CPUs), fmt.Sprint(m.CPUs))
-	b.Want("memory", strconv.FormatInt(old.Memory, 10), strconv.FormatInt(m.Memory, 10))
+	b.Want("memory", size(old.Memory), size(m.Memory))
 	b.Want("access.user", old.Access.User, m.Access.User)
 	if m.Access.PublicKey != "" { // before the first run there is no key yet
 		b.Want("access.key", old.Access.PublicKey, m.Access.PublicKey)
@@ -80,6 +80,18 @@ func (p *Provider) ObserveMachine(_ context.Context, m machine.Machine) (drift.R
 		return c.Attr == "running" || c.Attr == "nics" || c.Attr == "shares" || len(m.NICs) > 0 && strings.HasPrefix(c.Attr+".", "nic."+m.NICs[0].Name+".")
 	})
 	return r, nil
+}
+
+// size renders bytes for people, exactly; none for no limit.
+func size(n int64) string {
+	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
+	if n == 0 {
+		return "none"
+	}
+	for n%1024 == 0 && len(units) > 1 {
+		n, units = n/1024, units[1:]
+	}
+	return strconv.FormatInt(n, 10) + " " + units[0]
 }
 
 // EnsureMachine makes, mends and starts the machine. A machine of another image

@@ -52,7 +52,7 @@ func ensureNICs(m, old machine.Machine) error {
 			return fmt.Errorf("interface %s: %w", nic.Name, err)
 		}
 	}
-	return nil
+	return forget(m.Cloud, moved(m, old))
 }
 
 // plug makes one interface and sets all of it.
@@ -86,16 +86,23 @@ func (w *wire) plug(host string, nic machine.NIC) error {
 	if err != nil {
 		return err
 	}
+	fresh := false
 	for _, a := range nicAddresses(nic) {
 		if slices.Contains(have, a) {
 			continue
 		}
+		fresh = true
 		if err := w.host.addAddress(link, a); err != nil {
 			return fmt.Errorf("address %s: %w", a, err)
 		}
 	}
 	if err := w.host.LinkSetUp(link); err != nil {
 		return err
+	}
+	if fresh {
+		if err := w.host.announce(link, mac, nic); err != nil {
+			return fmt.Errorf("announce %s: %w", nic.Address, err)
+		}
 	}
 	return w.route(link, nic)
 }

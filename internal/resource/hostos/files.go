@@ -89,12 +89,26 @@ func (f *files) WriteFile(name string, data []byte, a resource.Access) error {
 	defer f.changed()
 	temp := tempName(name)
 	if err := f.writeTemp(temp, data, a); err != nil {
-		return errors.Join(err, ignoreMissing(f.tree.Remove(temp)))
+		return errors.Join(about(name, err), ignoreMissing(f.tree.Remove(temp)))
 	}
 	if err := f.tree.Rename(temp, name); err != nil {
-		return errors.Join(err, ignoreMissing(f.tree.Remove(temp)))
+		return errors.Join(about(name, err), ignoreMissing(f.tree.Remove(temp)))
 	}
 	return f.syncDir(path.Dir(name))
+}
+
+// about names the file that somebody asked for in an error about the temporary
+// one in its place, which they have never heard of.
+func about(name string, err error) error {
+	var link *os.LinkError
+	var at *fs.PathError
+	switch {
+	case errors.As(err, &link):
+		return &fs.PathError{Op: link.Op, Path: name, Err: link.Err}
+	case errors.As(err, &at):
+		return &fs.PathError{Op: at.Op, Path: name, Err: at.Err}
+	}
+	return err
 }
 
 func (f *files) writeTemp(temp string, data []byte, a resource.Access) error {
@@ -194,10 +208,10 @@ func (f *files) Symlink(target, name string) error {
 		return err
 	}
 	if err := f.tree.Symlink(target, temp); err != nil {
-		return err
+		return about(name, err)
 	}
 	if err := f.tree.Rename(temp, name); err != nil {
-		return errors.Join(err, ignoreMissing(f.tree.Remove(temp)))
+		return errors.Join(about(name, err), ignoreMissing(f.tree.Remove(temp)))
 	}
 	return f.syncDir(path.Dir(name))
 }

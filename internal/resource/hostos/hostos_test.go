@@ -68,6 +68,11 @@ func TestWriteFileKeepsTheOldFileWhenItFails(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(dir, "d/sub"), 0o755))
 	if err := h.WriteFile("/d", []byte("x"), mine(0o644)); err == nil {
 		t.Error("a directory was replaced by a file")
+	} else if strings.Contains(err.Error(), "updraft-tmp") || !strings.Contains(err.Error(), "/d: ") {
+		t.Errorf("the error names another file: %v", err)
+	}
+	if err := h.WriteFile("/none/f", nil, mine(0o644)); err == nil || strings.Contains(err.Error(), "updraft-tmp") {
+		t.Errorf("the error names another file: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, ".d.updraft-tmp")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the temporary file is left: %v", err)
