@@ -7,6 +7,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -151,43 +152,47 @@ func (s *Service) Ensure(ctx context.Context, log func(string, ...any)) error {
 	if err := renameio.WriteFile(s.configFile(), s.encode(), 0o600); err != nil {
 		return err
 	}
-	if err := s.launch(); err != nil {
+	ended, err := s.launch()
+	if err != nil {
 		return fmt.Errorf("cannot start the package cache: %w", err)
 	}
 	log("listening on %s", s.Listen)
-	return s.await(ctx)
+	return s.await(ctx, ended)
 }
 
 func (s *Service) configFile() string { return filepath.Join(s.Dir, "config.json") }
 func (s *Service) logFile() string    { return filepath.Join(s.Dir, "log") }
 
 // launch starts the process in a session of its own, with nothing inherited but
-// its log.
-func (s *Service) launch() error {
+// its log. The channel is closed when it has ended.
+func (s *Service) launch() (ended <-chan struct{}, err error) {
 	program := s.Program
 	if program == "" {
-		var err error
 		if program, err = os.Executable(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	out, err := os.OpenFile(s.logFile(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer out.Close()
 	cmd := exec.Command(program, "cache", "serve", "--config", s.configFile())
 	cmd.Stdout, cmd.Stderr, cmd.Dir = out, out, "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return err
+		return nil, err
 	}
-	go func() { _ = cmd.Wait() }() // its end is seen by await, or by the next Observe
-	return nil
+	done := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // how it ended is in its log
+		close(done)
+	}()
+	return done, nil
 }
 
-// await waits until the process says that it listens.
-func (s *Service) await(ctx context.Context) error {
+// await waits until the process says that it listens, or ends.
+func (s *Service) await(ctx context.Context, ended <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, readyDeadline)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -202,6 +207,9 @@ func (s *Service) await(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
+		case <-ended:
+			said, _ := os.ReadFile(s.logFile()) // the best there is to say
+			return fmt.Errorf("the package cache on %s ended: %s", s.Listen, bytes.TrimSpace(said))
 		case <-ctx.Done():
 			said, _ := os.ReadFile(s.logFile()) // the best there is to say
 			return fmt.Errorf("the package cache does not listen on %s after %s: %s", s.Listen, readyDeadline, said)
