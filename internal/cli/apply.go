@@ -21,7 +21,7 @@ func (a *app) applyCommand() *cobra.Command {
 		Long: `apply does what plan shows. Given a file written by plan -o, it does exactly
 what that plan says, or refuses and says what has moved since. The cloud file,
 variables and --only are then those of the plan.
-` + exitHelp,
+` + linesHelp + exitHelp,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			saved, err := a.openSaved(args)
@@ -117,7 +117,7 @@ func (a *app) again(command string, more ...string) string {
 // concluded shows how a run ended and turns it into an error.
 func (a *app) concluded(res engine.Result, again string) error {
 	if a.json {
-		if err := a.printJSON(map[string]any{"result": res}); err != nil {
+		if err := ui.JSONLine(a.out, "result", res); err != nil {
 			return err
 		}
 	} else {

@@ -15,6 +15,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/provision"
 	"github.com/updraft-cloud/updraft/internal/spec"
+	"github.com/updraft-cloud/updraft/internal/ui"
 )
 
 func (a *app) destroyCommand() *cobra.Command {
@@ -29,7 +30,7 @@ works from any half-made state, and a second run finds nothing to do.
 
 With --cloud NAME it needs no cloud file. With --only it takes away a part, which
 the next up makes anew: a machine, say, whose image has changed.
-` + exitHelp,
+` + linesHelp + exitHelp,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.loadForDestroy(a.cloud)
@@ -186,7 +187,7 @@ func (s *session) sweep(ctx context.Context, res engine.Result) error {
 		return fmt.Errorf("cannot remove the state: %w", err)
 	}
 	if s.a.json {
-		return s.a.printJSON(map[string]any{"result": res})
+		return ui.JSONLine(s.a.out, "result", res)
 	}
 	fmt.Fprintf(s.a.err, "%s is gone: %d removed.\n", s.cloud.Name, res.Removed)
 	return nil

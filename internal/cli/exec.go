@@ -3,9 +3,11 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -22,7 +24,8 @@ func (a *app) execCommand() *cobra.Command {
 		Short: "Run a command on hosts, in parallel",
 		Long: `exec runs a command on every host that the selector stands for: a host, a
 group, a role, or all. Each host's output is shown as a whole, with the host's
-name before every line. The exit status is 1 if the command failed anywhere.
+name before every line; with --json each host is one line with one object. The
+exit status is 1 if the command failed anywhere.
 ` + exitHelp,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -35,7 +38,7 @@ name before every line. The exit status is 1 if the command failed anywhere.
 			if len(hosts) == 0 {
 				return fmt.Errorf("there is no host, group or role %q in %s", args[0], s.cloud.Name)
 			}
-			return s.exec(cmd.Context(), hosts, transport.Quote(args[1:]...), parallel)
+			return s.exec(cmd.Context(), hosts, same(transport.Quote(args[1:]...)), parallel)
 		},
 	}
 	cmd.Flags().IntVarP(&parallel, "parallel", "p", 32, "how many hosts at once")
@@ -51,16 +54,23 @@ type execResult struct {
 	Err    string `json:"error,omitempty"`
 }
 
+// order is a shell line with the input that it wants.
+type order struct{ line, stdin string }
+
 // exec runs a shell line on hosts and shows each host's output when it is
 // complete, in the order in which they end.
-func (s *session) exec(ctx context.Context, hosts []*spec.Host, line string, parallel int) error {
+func (s *session) exec(ctx context.Context, hosts []*spec.Host, orderFor func(*spec.Host) (order, error), parallel int) error {
 	var g errgroup.Group
 	g.SetLimit(max(parallel, 1))
 	var mu sync.Mutex
 	failed := 0
 	for _, h := range hosts {
 		g.Go(func() error {
-			r := s.execOn(ctx, h.Name, line)
+			o, err := orderFor(h)
+			if err != nil {
+				return err
+			}
+			r := s.execOn(ctx, h.Name, o)
 			mu.Lock()
 			defer mu.Unlock()
 			if r.Status != 0 || r.Err != "" {
@@ -78,9 +88,14 @@ func (s *session) exec(ctx context.Context, hosts []*spec.Host, line string, par
 	return nil
 }
 
-func (s *session) execOn(ctx context.Context, host, line string) execResult {
+// same is one shell line for all hosts.
+func same(line string) func(*spec.Host) (order, error) {
+	return func(*spec.Host) (order, error) { return order{line: line}, nil }
+}
+
+func (s *session) execOn(ctx context.Context, host string, o order) execResult {
 	var stdout, stderr bytes.Buffer
-	err := s.fleet.Exec(ctx, host, line, nil, &stdout, &stderr)
+	err := s.fleet.Exec(ctx, host, o.line, strings.NewReader(o.stdin), &stdout, &stderr)
 	r := execResult{Host: host, Stdout: stdout.String(), Stderr: stderr.String()}
 	var exit *transport.ExitError
 	switch {
@@ -94,7 +109,7 @@ func (s *session) execOn(ctx context.Context, host, line string) execResult {
 
 func (s *session) showExec(r execResult, prefix bool) error {
 	if s.a.json {
-		return s.a.printJSON(r)
+		return json.NewEncoder(s.a.out).Encode(r) // a line for each host
 	}
 	name := ""
 	if prefix {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/updraft-cloud/updraft/internal/spec"
 	"github.com/updraft-cloud/updraft/internal/transport"
 )
 
@@ -40,11 +41,36 @@ for (a host, a group, a role, or all), each line with its host's name.
 			if since != "" {
 				words = append(words, "--since="+since)
 			}
-			return s.exec(cmd.Context(), hosts, transport.Quote(words...), 32)
+			return s.exec(cmd.Context(), hosts, func(h *spec.Host) (order, error) { return s.asRoot(h, words) }, 32)
 		},
 	}
 	cmd.Flags().IntVarP(&lines, "lines", "n", 50, "how many entries of each host")
 	cmd.Flags().StringVarP(&unit, "unit", "u", "", "of this systemd unit only")
 	cmd.Flags().StringVar(&since, "since", "", "since this time, as journalctl understands it")
 	return cmd
+}
+
+// asRoot is a command that root runs on the host: by sudo, where the login is
+// somebody else's, as the journal is not for everybody's eyes.
+func (s *session) asRoot(h *spec.Host, words []string) (order, error) {
+	t, err := s.target(h.Name)
+	if err != nil {
+		return order{}, err
+	}
+	return elevated(t, words)
+}
+
+func elevated(t transport.Target, words []string) (order, error) {
+	switch {
+	case t.User == "" || t.User == "root":
+		return order{line: transport.Quote(words...)}, nil
+	case t.SudoPassword == nil:
+		return order{line: transport.Quote(append([]string{"sudo", "-n", "--"}, words...)...)}, nil
+	}
+	password, err := t.SudoPassword()
+	if err != nil {
+		return order{}, err
+	}
+	// The password is read by sudo if it wants one; the command reads nothing.
+	return order{line: transport.Quote(append([]string{"sudo", "-S", "-p", "", "--"}, words...)...), stdin: password + "\n"}, nil
 }

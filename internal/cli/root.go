@@ -33,6 +33,13 @@ EXIT STATUS
   4    another updraft is at work on this cloud
   130  interrupted; run the command again to go on`
 
+// linesHelp says what --json means for commands that go on for a while.
+const linesHelp = `
+With --json every line of stdout is one object: {"type": "event", "event": {…}}
+as things happen, {"type": "result", "result": {…}} when all is done, and, if
+checks were run, {"type": "report", "report": {…}} with what they found.
+`
+
 // exitError carries an exit status. An empty text means that everything was
 // said already.
 type exitError struct {

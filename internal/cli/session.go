@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -289,13 +290,45 @@ func (s *session) executor() engine.Executor {
 
 // precheck says what is missing on this computer, all at once.
 func (s *session) precheck(ctx context.Context) error {
-	list := append(s.provider.Check(ctx, s.out.Topology), s.checkImages(ctx)...)
+	list := located(s.cloud, append(s.provider.Check(ctx, s.out.Topology), s.checkImages(ctx)...))
 	for _, d := range list {
 		if d.Severity == diag.Warning {
 			fmt.Fprintln(s.a.err, d)
 		}
 	}
 	return list.Err()
+}
+
+// located adds positions in the cloud file to what a provider, which has not seen
+// it, says of hosts and networks by name.
+func located(c *spec.Cloud, list diag.List) diag.List {
+	out := slices.Clone(list)
+	for i := range out {
+		if out[i].Pos.IsZero() {
+			out[i].Pos = position(c, out[i].Path)
+		}
+	}
+	return out
+}
+
+// position is where the thing that the path begins with is written.
+func position(c *spec.Cloud, path string) diag.Pos {
+	kind, rest, _ := strings.Cut(path, ".")
+	name, _, _ := strings.Cut(rest, ".")
+	pos := diag.Pos{}
+	if host := c.Host(name); kind == "hosts" && host != nil {
+		pos = host.Pos
+	}
+	if network := c.Network(name); kind == "networks" && network != nil {
+		pos = network.Pos
+	}
+	if kind == "provider" {
+		pos = c.Provider.Pos
+	}
+	if pos.IsZero() && len(c.Files) > 0 {
+		pos.File = c.Files[0]
+	}
+	return pos
 }
 
 // dial connects from the deployer's place in the cloud's networks.

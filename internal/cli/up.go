@@ -14,7 +14,7 @@ func (a *app) upCommand() *cobra.Command {
 		Long: `up makes the world as the cloud file says (apply), runs all checks (verify)
 and writes the hand-off files (handoff). Run again, it changes nothing. Killed
 anywhere, the next run finishes the job.
-` + exitHelp,
+` + linesHelp + exitHelp,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.loadToApply()
@@ -35,6 +35,7 @@ anywhere, the next run finishes the job.
 			if noVerify || opts.Partial {
 				return nil
 			}
+			reports.line = s.a.json
 			return s.verify(cmd.Context(), reports)
 		},
 	}

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os/signal"
@@ -13,12 +16,16 @@ import (
 	"github.com/updraft-cloud/updraft/internal/compile"
 	"github.com/updraft-cloud/updraft/internal/machine/lab"
 	"github.com/updraft-cloud/updraft/internal/netns"
+	"github.com/updraft-cloud/updraft/internal/ui"
 	"github.com/updraft-cloud/updraft/internal/verify"
 	"github.com/updraft-cloud/updraft/internal/verify/report"
 )
 
 // reportFlags choose further forms of the report.
-type reportFlags struct{ html, junit string }
+type reportFlags struct {
+	html, junit string
+	line        bool // as one line of JSON among others
+}
 
 func (f *reportFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.html, "html", "", "also write the report as one page to `FILE`")
@@ -116,8 +123,18 @@ func (s *session) report(rep verify.Report, f reportFlags) error {
 	if err != nil {
 		return err
 	}
-	if s.a.json {
+	switch {
+	case f.line:
+		var doc bytes.Buffer
+		if err := report.JSON(&doc, rep); err != nil {
+			return err
+		}
+		return ui.JSONLine(s.a.out, "report", json.RawMessage(doc.Bytes()))
+	case s.a.json:
 		return report.JSON(s.a.out, rep)
+	case len(rep.Results) == 0 && !rep.Interrupted:
+		_, err := fmt.Fprintln(s.a.err, "There are no checks to make.")
+		return err
 	}
 	return report.Table(s.a.out, rep, s.a.color())
 }

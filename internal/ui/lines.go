@@ -59,12 +59,26 @@ func doneMark(e engine.Event) string {
 	return "="
 }
 
-// JSONLines returns a sink that writes each event as one line of JSON.
+// JSONLines returns a sink that writes each event as a line of [JSONLine].
 func JSONLines(w io.Writer) engine.Sink {
-	enc := json.NewEncoder(w)
 	return func(e engine.Event) {
-		_ = enc.Encode(e) // as in Lines
+		_ = JSONLine(w, "event", e) // as in Lines
 	}
+}
+
+// JSONLine writes one line with one object: its type, and under the type's name
+// the value. A command that writes several such lines writes nothing else.
+func JSONLine(w io.Writer, kind string, value any) error {
+	name, err := json.Marshal(kind)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, `{"type":%s,%s:%s}`+"\n", name, name, body)
+	return err
 }
 
 // Tee returns a sink that hands every event to all of them.

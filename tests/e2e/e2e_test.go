@@ -149,11 +149,11 @@ func (c *cloud) expectNoChanges() {
 	c.run("plan")
 }
 
-// event is what the tests look at in the events of --json.
-type event struct {
-	Type    string `json:"type"`
-	ID      string `json:"id"`
-	Changed bool   `json:"changed"`
+// line is what the tests look at in the lines of --json.
+type line struct {
+	Event struct {
+		Type string `json:"type"`
+	} `json:"event"`
 }
 
 // killAfter runs "apply" and kills it (SIGKILL) once n steps have started. It
@@ -174,8 +174,11 @@ func (c *cloud) killAfter(n int) (ended bool) {
 	sc.Buffer(nil, 1<<20)
 	started := 0
 	for sc.Scan() {
-		var e event
-		if json.Unmarshal(sc.Bytes(), &e) != nil || e.Type != "start" {
+		var l line
+		if err := json.Unmarshal(sc.Bytes(), &l); err != nil {
+			c.t.Errorf("not a line of JSON: %q: %v", sc.Text(), err)
+		}
+		if l.Event.Type != "start" {
 			continue
 		}
 		if started++; started == n {
