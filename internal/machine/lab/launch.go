@@ -235,8 +235,9 @@ func (p *Provider) withConsole(err error, m machine.Machine, offset int64) error
 // initPID returns the number that the machine's init has here, or 0.
 func (p *Provider) initPID(cloud, host string) int {
 	dir := filepath.Join(p.cg.tracked(cloud, host), "vm")
-	// systemd moves itself into init.scope soon; before, it is in payload.
-	for _, sub := range []string{"payload/init.scope", "payload", "."} {
+	// systemd moves itself from payload into init.scope early on: between two
+	// looks it may be in neither, so the first place is looked at once more.
+	for _, sub := range []string{"payload/init.scope", "payload", ".", "payload/init.scope"} {
 		b, _ := os.ReadFile(filepath.Join(dir, sub, "cgroup.procs"))
 		for _, f := range strings.Fields(string(b)) {
 			if pid, err := strconv.Atoi(f); err == nil && isInit(pid) {

@@ -15,6 +15,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/aptconf"
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/machine"
+	"github.com/updraft-cloud/updraft/internal/retry"
 	"github.com/updraft-cloud/updraft/internal/netns"
 )
 
@@ -185,7 +186,11 @@ func (p *Provider) furnish(m, old machine.Machine, running bool) error {
 		return err
 	}
 	if running {
-		t = tree{top: fmt.Sprintf("/proc/%d/root", p.initPID(m.Cloud, m.Name))}
+		pid := p.initPID(m.Cloud, m.Name)
+		if pid == 0 {
+			return retry.Mark(errors.New("it has just gone down"), retry.Transient)
+		}
+		t = tree{top: fmt.Sprintf("/proc/%d/root", pid)}
 	} else {
 		src, err := hostMirror(settingsOf(m.Settings))
 		if err != nil {

@@ -23,8 +23,9 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) == 5 && os.Args[1] == "cache" && os.Args[3] == "--config" {
 		ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
-		defer stop()
-		if err := Serve(ctx, os.Args[4]); err != nil {
+		err := Serve(ctx, os.Args[4])
+		stop()
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
