@@ -241,9 +241,11 @@ func (p *Provider) removeMachine(ctx context.Context, cloud, name string) error 
 	if err != nil {
 		return err
 	}
-	if err := p.off(ctx, cloud, name); err != nil {
+	release, err := p.bar(ctx, cloud, name)
+	if err != nil {
 		return err
 	}
+	defer release()
 	if err := netns.Delete(HostNamespace(cloud, name)); err != nil {
 		return err
 	}

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/machine"
+	"golang.org/x/sys/unix"
 )
 
 // killTimeout bounds how long the kernel may take to end killed processes.
@@ -70,20 +74,50 @@ func (p *Provider) Cut(ctx context.Context, cloud, name string) error {
 func (p *Provider) off(ctx context.Context, cloud, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
-	if err := p.cg.kill(ctx, cloud, name); err != nil {
-		return err
-	}
 	if !p.cg.systemd {
-		return nil
+		return p.cg.kill(ctx, cloud, name)
 	}
-	// The unit may be failed, or waiting to be started again after a reboot.
 	unit := unitName(cloud, name)
-	_ = exec.CommandContext(ctx, "systemctl", "stop", unit).Run()
-	_ = exec.CommandContext(ctx, "systemctl", "reset-failed", unit).Run()
-	if p.cg.running(cloud, name) {
-		return fmt.Errorf("unit %s is still active", unit)
+	err := poll(ctx, func() (bool, error) {
+		if err := p.cg.kill(ctx, cloud, name); err != nil {
+			return false, err
+		}
+		// The unit may be failed, or waiting to be started again after a reboot.
+		_ = exec.CommandContext(ctx, "systemctl", "stop", unit).Run()
+		_ = exec.CommandContext(ctx, "systemctl", "reset-failed", unit).Run()
+		// Of an updraft that was killed, systemd-run may get through only now.
+		return !p.cg.running(cloud, name), nil
+	})
+	if err != nil {
+		return fmt.Errorf("unit %s does not stop: %w", unit, err)
 	}
 	return nil
+}
+
+// bar switches the machine off and keeps it off until release is called: it
+// holds the lock without which no keeper goes on. What an updraft that was killed
+// has set in motion may come that late.
+func (p *Provider) bar(ctx context.Context, cloud, name string) (release func(), err error) {
+	var door *os.File
+	err = poll(ctx, func() (bool, error) {
+		if err := p.off(ctx, cloud, name); err != nil {
+			return false, err
+		}
+		f, err := os.Open(filepath.Join(p.hostDir(cloud, name), "root"))
+		if errors.Is(err, fs.ErrNotExist) {
+			return true, nil // and without it no keeper goes on, either
+		}
+		if err != nil {
+			return false, err
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			f.Close()
+			return false, ignore(err, unix.EWOULDBLOCK)
+		}
+		door = f
+		return true, nil
+	})
+	return func() { door.Close() }, err
 }
 
 // relimit changes the limits of a machine that runs.
