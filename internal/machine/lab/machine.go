@@ -15,8 +15,8 @@ import (
 	"github.com/updraft-cloud/updraft/internal/aptconf"
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/machine"
-	"github.com/updraft-cloud/updraft/internal/retry"
 	"github.com/updraft-cloud/updraft/internal/netns"
+	"github.com/updraft-cloud/updraft/internal/retry"
 )
 
 // load returns the machine as last made; ok is false when it is absent or half made.
