@@ -148,7 +148,7 @@ type run struct {
 	// them, stuck those of which something could not be removed; with the task
 	// that found out first.
 	lost, stuck map[string]int32
-	reopened    sync.Map // scopes whose gate was looked at again: *sync.Once
+	reopened    sync.Map // scopes whose gate was looked at again: *reopening
 }
 
 type outcome struct {

@@ -62,17 +62,22 @@ func TestADebtGoesWithThatWhichItIsOwedTo(t *testing.T) {
 	}
 }
 
-// dying loses the machine of host a when anything is first applied there.
+// dying loses the connection to host a when anything is first applied there, and
+// its machine at the next try.
 type dying struct {
 	*enginetest.World
-	dead bool
+	tries int
 }
 
 func (d *dying) Apply(ctx context.Context, n *engine.Node, found drift.Report, why engine.Cause, log func(string)) error {
+	if n.Scope == "a" {
+		d.tries++
+	}
 	switch {
-	case n.Scope == "a" && !d.dead:
-		d.dead = true
-		d.Set("machine:a", "")
+	case n.Scope == "a" && d.tries <= 2:
+		if d.tries == 2 {
+			d.Set("machine:a", "")
+		}
 		return retry.Mark(errors.New("connection lost"), retry.Unreachable)
 	case n.Scope == "a" && !strings.Contains(d.String(), "machine:a=1"):
 		return retry.Mark(errors.New("no route to host"), retry.Unreachable)

@@ -190,22 +190,34 @@ func (r *run) retrying(id, scope string, deadline time.Duration, phase Phase, f 
 	}
 }
 
-// reopen looks at the gate of a scope that does not answer, once in a run, and
-// mends it: a machine that died since it was observed is started again. All that
+// reopening is the mending of a gate, which is done once in a run.
+type reopening struct {
+	mu   sync.Mutex
+	done bool
+}
+
+// reopen looks at the gate of a scope that does not answer, and mends it once in a
+// run: a machine that died since it was observed is started again. It is looked at
+// after every failure, since one that is just dying may still seem well. All that
 // wait for the scope wait for this. If it fails, they fail by themselves.
 func (r *run) reopen(name string) {
 	s := r.p.graph.scopes[name]
 	if s == nil || s.gate < 0 {
 		return
 	}
-	once, _ := r.reopened.LoadOrStore(name, new(sync.Once))
-	once.(*sync.Once).Do(func() {
-		gate := r.p.graph.nodes[s.gate]
-		reports, err := r.e.exec.Observe(r.ctx, gate.Scope, []*Node{gate})
-		if err == nil && len(reports) == 1 && reports[0].Status != drift.Unknown && !reports[0].Agrees() {
-			_, _ = r.applyFound(s.gate, reports[0], nil) // it tells how it ended
-		}
-	})
+	found, _ := r.reopened.LoadOrStore(name, new(reopening))
+	once := found.(*reopening)
+	once.mu.Lock()
+	defer once.mu.Unlock()
+	if once.done {
+		return
+	}
+	gate := r.p.graph.nodes[s.gate]
+	reports, err := r.e.exec.Observe(r.ctx, gate.Scope, []*Node{gate})
+	if err == nil && len(reports) == 1 && reports[0].Status != drift.Unknown && !reports[0].Agrees() {
+		once.done = true
+		_, _ = r.applyFound(s.gate, reports[0], nil) // it tells how it ended
+	}
 }
 
 // within calls f with a deadline. One that passes is a permanent error: what hung
