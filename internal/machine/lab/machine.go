@@ -64,7 +64,7 @@ func (p *Provider) ObserveMachine(_ context.Context, m machine.Machine) (drift.R
 	b.Want("rebuild", imageID(old), imageID(m))
 	b.Want("running", strconv.FormatBool(running), "true")
 	b.Want("shares", fmt.Sprint(old.Shares), fmt.Sprint(m.Shares))
-	b.Want("dns", fmt.Sprint(old.DNS), fmt.Sprint(m.DNS))
+	b.Want("dns", strings.Trim(fmt.Sprint(old.DNS), "[]"), strings.Trim(fmt.Sprint(m.DNS), "[]"))
 	b.Want("cpus", fmt.Sprint(old.CPUs), fmt.Sprint(m.CPUs))
 	b.Want("memory", size(old.Memory), size(m.Memory))
 	b.Want("access.user", old.Access.User, m.Access.User)
