@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -187,7 +188,7 @@ func (r *vmRun) boot(ctx context.Context) error {
 		case err != nil:
 			return err
 		case s.Status == "ERROR":
-			return retry.Mark(fmt.Errorf("the server is in state ERROR: %s", s.Fault.Message), retry.Permanent)
+			return retry.Mark(fmt.Errorf("the server is in state ERROR: %s", cmp.Or(s.Fault.Message, "Nova gives no reason, as for a server whose compute was started again under it")), retry.Permanent)
 		case s.Status != "ACTIVE":
 			return retry.Mark(fmt.Errorf("the server is in state %s (%s)", s.Status, s.Task), retry.Transient)
 		}

@@ -2,6 +2,7 @@ package nova
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
@@ -9,53 +10,90 @@ import (
 	"github.com/updraft-cloud/updraft/internal/spec"
 )
 
-// hostPatience bounds the wait for a compute to report what it has. nova-compute
-// takes some 10 s to start, more when all services of a cloud start at once.
+// hostPatience bounds the wait for a service to report that it is alive.
+// nova-compute takes some 10 s to start, more when all services of a cloud start
+// at once.
 const hostPatience = "5m"
 
-// usable adds, for each compute, the job after which servers can be started
-// there: it is in the cell and alive, and Placement knows what it has. Nova itself looks
-// for new computes every half a minute; that is too late for whoever starts the
-// first server.
-func usable(b *stack.Builder, conf stack.Oslo, computes []*spec.Host) {
-	for _, h := range computes {
+// alive is within how many seconds a service must have said that it is alive for
+// Nova to use it: service_down_time. It says so every ten.
+const alive = 60
+
+// schedulable adds the jobs after which servers can be started: for each
+// scheduler that it is alive, for each compute that it is in the cell and alive
+// and that Placement knows what it has.
+//
+// What a service said before it or its host was started again proves nothing: the
+// scheduler would believe it for a minute, and a server that it sends to a
+// compute on its way up ends in an error. So after such a start the jobs wait for
+// a new sign of life, whatever the database still says.
+func schedulable(b *stack.Builder, conf stack.Oslo) {
+	d := b.D
+	var rebooted []string
+	for _, c := range d.Spec.Controllers {
+		rebooted = append(rebooted, stack.Machine(c), stack.OnHost(c, "container:nova-conductor"))
+	}
+	for _, c := range d.Spec.Controllers {
+		b.Triggered(command.Resource{
+			Name: "nova scheduler " + c.Name, Timeout: hostPatience,
+			Script: sinceNow + fmt.Sprintf("until %s; do\n\tsleep 0.5\ndone\n", later(schedulerSeen(c.Name))),
+			Unless: recent(schedulerSeen(c.Name)),
+		}, engine.Start, []string{"command:nova cells"}, slices.Concat(rebooted, []string{stack.OnHost(c, "container:nova-scheduler")})...)
+	}
+	for _, h := range d.Spec.Computes {
 		job := stack.Job{
 			Name: "nova compute " + h.Name, Image: image, User: name, Timeout: hostPatience, Phase: engine.Start,
-			Run:     []string{"nova-manage", "cell_v2", "discover_hosts"},
-			Volumes: conf.Volumes,
-			Needs:   append(conf.Needs(), stack.OnHost(h, "container:nova-compute"), "command:nova cells"),
+			Run:      []string{"nova-manage", "cell_v2", "discover_hosts"},
+			Volumes:  conf.Volumes,
+			Needs:    append(conf.Needs(), "command:nova cells"),
+			Triggers: slices.Concat(rebooted, []string{stack.Machine(h), stack.OnHost(h, "container:nova-compute")}),
 		}
-		b.Script(job, command.Resource{Script: usableScript(h.Name), Unless: asked(usableQuery(h.Name))})
+		b.Script(job, command.Resource{Script: computeScript(h), Unless: recent(computeSeen(h.Name))})
 	}
 }
 
-// usableScript waits for the compute's record, which it makes itself, and has
-// Nova map it. Nova's own look may come first.
-func usableScript(host string) string {
-	return fmt.Sprintf(`until %[1]s; do
-	if %[2]s; then
-		%[3]s
+// computeScript waits for the compute's record, which it makes itself, and has
+// Nova map it: Nova's own look, every half a minute, is too late for whoever
+// starts the first server.
+func computeScript(h *spec.Host) string {
+	return sinceNow + fmt.Sprintf(`until %s; do
+	if %s; then
+		%s
 	fi
 	sleep 0.5
 done
-`, asked(usableQuery(host)), asked(unmappedQuery(host)), stack.RunJob)
+`, later(computeSeen(h.Name)), asked(unmappedQuery(h.Name)), stack.RunJob)
+}
+
+// sinceNow keeps the database's time, by which services sign that they live.
+var sinceNow = fmt.Sprintf("now=$(%s)\n", stack.SQL("SELECT TO_SECONDS(UTC_TIMESTAMP())"))
+
+// later is shell text that succeeds when what was seen is from after sinceNow.
+func later(seen string) string {
+	return fmt.Sprintf(`test "$(%s)" -gt "$now"`, stack.SQL("SELECT COALESCE(MAX(TO_SECONDS(s.last_seen_up)), 0) "+seen))
+}
+
+// recent is shell text that succeeds when Nova takes what was seen as alive.
+func recent(seen string) string {
+	return asked(fmt.Sprintf("SELECT EXISTS (SELECT 1 %s AND s.last_seen_up > UTC_TIMESTAMP() - INTERVAL %d SECOND)", seen, alive))
 }
 
 // asked is shell text that succeeds when the query counts something.
 func asked(query string) string { return fmt.Sprintf(`test "$(%s)" = 1`, stack.SQL(query)) }
 
-// alive is within how many seconds a compute must have said that it is alive for
-// the scheduler to use it: Nova's service_down_time. It says so every ten.
-const alive = 60
+// schedulerSeen is where the scheduler of a controller signs that it lives.
+func schedulerSeen(host string) string {
+	return fmt.Sprintf("FROM nova.services s WHERE s.host = '%s' AND s.topic = 'scheduler' AND s.deleted = 0", host)
+}
 
-// usableQuery asks whether the host is mapped, alive, and Placement has its
-// inventory. The databases differ in collation, so texts are compared byte by
-// byte.
-func usableQuery(host string) string {
-	return fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM nova_api.host_mappings m JOIN nova.compute_nodes n ON BINARY n.host = BINARY m.host AND n.deleted = 0 "+
+// computeSeen is where a compute signs that it lives, if it is mapped and Placement
+// has its inventory. The databases differ in collation, so texts are compared
+// byte by byte.
+func computeSeen(host string) string {
+	return fmt.Sprintf("FROM nova_api.host_mappings m JOIN nova.compute_nodes n ON BINARY n.host = BINARY m.host AND n.deleted = 0 "+
 		"JOIN placement.resource_providers p ON BINARY p.uuid = BINARY n.uuid JOIN placement.inventories i ON i.resource_provider_id = p.id "+
 		"JOIN nova.services s ON BINARY s.host = BINARY m.host AND s.topic = 'compute' AND s.deleted = 0 "+
-		"AND s.last_seen_up > UTC_TIMESTAMP() - INTERVAL %d SECOND WHERE m.host = '%s')", alive, host)
+		"WHERE m.host = '%s'", host)
 }
 
 // unmappedQuery asks whether there is something to map.

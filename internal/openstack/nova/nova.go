@@ -55,7 +55,7 @@ func build(d *stack.Deployment) []stack.Item {
 		conf := b.Oslo("nova.conf", controllerConfig(d, d.Address(h)), name)
 		if h == d.First() {
 			schemas(b, conf)
-			usable(b, conf, d.Spec.Computes)
+			schedulable(b, conf)
 		}
 		controller(b, conf)
 		out = append(out, b.Items()...)

@@ -131,13 +131,16 @@ type Job struct {
 	Done    string
 	Timeout string
 	Needs   []string
-	Phase   engine.Phase // Configure when empty
+	// Triggers are references of things on whose change the job is run again,
+	// whatever Done says.
+	Triggers []string
+	Phase    engine.Phase // Configure when empty
 }
 
 // Job adds a job. Its container has a name of its own, and one that a killed
 // updraft left running is ended first.
 func (b *Builder) Job(j Job) {
-	b.Command(command.Resource{Name: j.Name, Run: b.podman(j), Unless: j.Done, Timeout: j.Timeout}, j.Phase, b.jobNeeds(j)...)
+	b.Triggered(command.Resource{Name: j.Name, Run: b.podman(j), Unless: j.Done, Timeout: j.Timeout}, j.Phase, b.jobNeeds(j), j.Triggers...)
 }
 
 // podman is the command line of a job.
@@ -168,7 +171,13 @@ func volume(v container.Volume) string {
 
 // Command adds a guarded command on the host.
 func (b *Builder) Command(c command.Resource, phase engine.Phase, needs ...string) {
-	b.Add(configset.Item{Resource: &c, Phase: phase, Needs: needs})
+	b.Triggered(c, phase, needs)
+}
+
+// Triggered adds a guarded command on the host that is also run when one of the
+// triggers has changed.
+func (b *Builder) Triggered(c command.Resource, phase engine.Phase, needs []string, triggers ...string) {
+	b.Add(configset.Item{Resource: &c, Phase: phase, Needs: needs, Triggers: triggers})
 }
 
 // Mount returns a read-only volume of a configuration file.
@@ -186,3 +195,7 @@ func Inside(name, commandLine string) string {
 
 // OnHost returns a reference to something on another host.
 func OnHost(h *spec.Host, ref string) string { return h.Name + "/" + ref }
+
+// Machine returns the reference of the host's machine. As a trigger it says that
+// the machine was made or started in this run.
+func Machine(h *spec.Host) string { return "deployer/machine:" + h.Name }

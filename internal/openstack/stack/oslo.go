@@ -77,6 +77,9 @@ func Messaging(d *Deployment, f *INI) {
 	f.SetAll("oslo_messaging_rabbit",
 		"rabbit_quorum_queue", replicated,
 		"rabbit_transient_quorum_queue", replicated,
+		// A client that found no broker looks again at most this many seconds
+		// later, and not, as by default, half a minute.
+		"rabbit_interval_max", 3,
 	)
 }
 

@@ -111,5 +111,5 @@ const RunJob = "job"
 func (b *Builder) Script(j Job, c command.Resource) {
 	c.Name, c.Timeout = j.Name, j.Timeout
 	c.Script = RunJob + "() { " + transport.Quote(b.podman(j)...) + "; }\n" + c.Script
-	b.Command(c, j.Phase, b.jobNeeds(j)...)
+	b.Triggered(c, j.Phase, b.jobNeeds(j), j.Triggers...)
 }
