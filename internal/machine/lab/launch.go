@@ -10,10 +10,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/machine"
+	"github.com/updraft-cloud/updraft/internal/proc"
 	"github.com/updraft-cloud/updraft/internal/retry"
 	"golang.org/x/sys/unix"
 )
@@ -159,8 +159,9 @@ func (p *Provider) start(ctx context.Context, m machine.Machine, console *os.Fil
 	cmd := exec.Command("sh", append([]string{"-c", `"$@" &`, "sh"}, p.keeper(m)...)...)
 	cmd.Env, cmd.Dir = nspawnEnv, "/"
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = console, console, []*os.File{theirs}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	err = cmd.Run()
+	if err = proc.Detach(cmd); err == nil {
+		err = cmd.Run()
+	}
 	theirs.Close()
 	if err != nil {
 		return fmt.Errorf("start systemd-nspawn: %w", err)

@@ -21,7 +21,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -179,7 +178,9 @@ func (s *Service) launch() (ended <-chan struct{}, err error) {
 	defer out.Close()
 	cmd := exec.Command(program, "cache", "serve", "--config", s.configFile())
 	cmd.Stdout, cmd.Stderr, cmd.Dir = out, out, "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := proc.Detach(cmd); err != nil {
+		return nil, err
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
