@@ -38,7 +38,7 @@ unit: ## tests that need no root and no network
 	@go test ./cmd/... ./internal/... ./tests/script/...
 
 lab: build ## tests on real systemd hosts in namespaces (root); nothing may be skipped
-	@REQUIRE=lab go test -count=1 -timeout 40m -p 1 -v ./tests/lab/... ./tests/e2e/... | tools/brief.sh
+	@mkdir -p dist/tests && REQUIRE=lab go test -count=1 -timeout 40m -p 1 -v -artifacts -outputdir dist/tests ./tests/lab/... ./tests/e2e/... | tools/brief.sh
 
 bench: build ## benchmarks with their rivals; writes bench/results
 	@go run ./bench/cmd/bench

@@ -18,7 +18,7 @@ var layers = []struct {
 	pkgs   []string
 }{
 	{"leaves: standard library only, so that anything may use them",
-		[]string{"addr", "diag", "drift", "graph", "retry", "stats", "netns", "timeline", "proc", "sshkey", "aptconf"}},
+		[]string{"addr", "diag", "drift", "graph", "retry", "stats", "localweb", "netns", "timeline", "proc", "sshkey", "aptconf"}},
 	{"each reads one thing (a file, a wire, a store) and knows none of the others",
 		[]string{"spec", "transport", "engine", "pkgcache", "docgen", "secret", "image"}},
 	{"what runs on a host, and who makes machines: contracts and their implementations",

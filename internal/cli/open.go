@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,8 +33,15 @@ interrupted.
   URL             any http or https URL, or tcp://HOST:PORT; hosts and virtual
                   addresses of the cloud can be named
 
-A browser does not know the cloud's authority, nor does the authority know
-127.0.0.1: expect a question about the certificate.
+Horizon and consoles are plain HTTP on 127.0.0.1, and TLS in the cloud's networks,
+where updraft verifies the certificate. Horizon's pages with a server's console
+work, too. Browsers keep cookies by name and not by port: to use the dashboards of
+two clouds at a time, give one of them a name of its own, as in
+http://NAME.localhost:PORT/.
+
+Of any other URL the bytes pass as they are. A browser does not know the cloud's
+authority, nor does the authority know 127.0.0.1: expect a question about the
+certificate there.
 ` + exitHelp,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,7 +56,15 @@ A browser does not know the cloud's authority, nor does the authority know
 			if err != nil {
 				return err
 			}
-			return s.openForward(ctx, target, port)
+			l, err := listenHere(ctx, port)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = l.Close() }() // it is closed already when the context has ended
+			if slices.Contains(shownHere(), args[0]) {
+				return s.openWeb(ctx, target, l)
+			}
+			return s.openForward(ctx, target, l)
 		},
 	}
 	cmd.Flags().Uint16VarP(&port, "port", "p", 0, "port on 127.0.0.1 (default: any that is free)")
@@ -117,10 +133,13 @@ func parseTarget(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// address returns where a target is dialled: names of the cloud's own hosts and
+// address returns where host:port is dialled: names of the cloud's own hosts and
 // virtual addresses are known without DNS.
-func (s *session) address(target *url.URL) string {
-	name, port := target.Hostname(), target.Port()
+func (s *session) address(target string) string {
+	name, port, err := net.SplitHostPort(target)
+	if err != nil {
+		return target
+	}
 	short := strings.TrimSuffix(name, "."+s.cloud.Domain)
 	if v := s.cloud.VIP(short); v != nil {
 		return net.JoinHostPort(v.Address.String(), port)
@@ -133,18 +152,18 @@ func (s *session) address(target *url.URL) string {
 			return net.JoinHostPort(h.Address, port)
 		}
 	}
-	return target.Host
+	return target
+}
+
+// listenHere listens on a port of this computer; 0 means any.
+func listenHere(ctx context.Context, port uint16) (net.Listener, error) {
+	var lc net.ListenConfig
+	return lc.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
 }
 
 // openForward forwards to the target until the context ends.
-func (s *session) openForward(ctx context.Context, target *url.URL, port uint16) error {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = l.Close() }() // it is closed already when the context has ended
-	addr := s.address(target)
+func (s *session) openForward(ctx context.Context, target *url.URL, l net.Listener) error {
+	addr := s.address(target.Host)
 	f := &forward{
 		listener: l,
 		dial:     func(ctx context.Context) (net.Conn, error) { return s.dial(ctx, "tcp", addr) },

@@ -181,7 +181,7 @@ func TestTargetsThatCanBeOpened(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if got := s.address(u); got != c.addr {
+		if got := s.address(u.Host); got != c.addr {
 			t.Errorf("%s dials %s, want %s", c.text, got, c.addr)
 		}
 		if got := localURL(u, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}); got != c.local {
@@ -225,7 +225,8 @@ func TestOpenPrintsTheURLCarriesAndEnds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- s.openForward(ctx, target, 0) }()
+	l := listen(t)
+	go func() { done <- s.openForward(ctx, target, l) }()
 	buf := make([]byte, 100)
 	n, err := out.Read(buf)
 	if err != nil {

@@ -64,6 +64,7 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 	})
 	t.Run("no secret is where it does not belong", func(t *testing.T) { noSecrets(t, c.with(t), out) })
 	t.Run("the stock client works with the files handed over", func(t *testing.T) { stockClient(t, c.with(t)) })
+	t.Run("a browser trusts the authority handed over", func(t *testing.T) { authority(t, c.with(t)) })
 	t.Run("an option of Nova restarts Nova and nothing else", func(t *testing.T) { novaOption(t, c.with(t)) })
 	t.Run("a power cut of everything", func(t *testing.T) {
 		c := c.with(t)
@@ -166,6 +167,8 @@ func stockClient(t *testing.T, c *cloud) {
 			t.Fatalf("the console does not say that it is up:\n%s", out)
 		}
 	}
+	t.Run("Horizon in a browser", func(t *testing.T) { dashboard(t, c.with(t), "mine") })
+	t.Run("a console in a browser", func(t *testing.T) { console(t, c.with(t), "mine") })
 	client("server", "delete", "--wait", "mine")
 }
 
