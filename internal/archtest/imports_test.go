@@ -51,6 +51,7 @@ var walls = []struct {
 	{"filippo.io/age", []string{"secret"}, "one place where secrets are at rest"},
 	{"github.com/google/go-containerregistry", []string{"image"}, "one place that knows what an image is made of"},
 	{"github.com/gophercloud/gophercloud", []string{"openstack"}, "one place that speaks to OpenStack's API"},
+	{"github.com/chromedp", nil, "a browser is for tests"},
 	{"go.yaml.in/yaml/v4", []string{"spec"}, "everything else sees typed values with positions"},
 }
 

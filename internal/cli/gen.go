@@ -38,7 +38,7 @@ func parts() docgen.Parts {
 	for _, k := range api.Kinds() {
 		p[spec.PartsOpenStack] = append(p[spec.PartsOpenStack], docgen.Part{Name: k.Name, Doc: k.Doc, Sample: k.New(), Example: k.Example})
 	}
-	for _, k := range append(verify.Kinds(), check.Kinds(api.Access{})...) {
+	for _, k := range append(verify.Kinds(), check.Kinds(check.Cloud{})...) {
 		p[spec.PartsChecks] = append(p[spec.PartsChecks], docgen.Part{Name: k.Name, Doc: k.Doc, Sample: k.New(), Example: k.Example})
 	}
 	return p

@@ -70,7 +70,7 @@ func (s *session) stackInput(applying bool) (*compile.OpenStack, error) {
 	return &compile.OpenStack{
 		Proof: provision.ProofImage{Builder: proof}, ProofFile: proof.File,
 		File:    s.path,
-		Checks:  check.Kinds(access),
+		Checks:  check.Kinds(check.Cloud{Access: access, Dashboard: dashboard(o.VIP.Address), Consoles: consolesOf(o.VIP.Address).String() + "/"}),
 		Release: rel,
 		Secrets: stackSecrets{s.secrets},
 		Store:   builder.Store(),

@@ -21,7 +21,6 @@ import (
 	"github.com/updraft-cloud/updraft/internal/fleet"
 	"github.com/updraft-cloud/updraft/internal/machine"
 	"github.com/updraft-cloud/updraft/internal/machine/lab"
-	"github.com/updraft-cloud/updraft/internal/openstack/api"
 	"github.com/updraft-cloud/updraft/internal/openstack/check"
 	"github.com/updraft-cloud/updraft/internal/openstack/release"
 	"github.com/updraft-cloud/updraft/internal/provision"
@@ -73,7 +72,7 @@ func openStack(t *testing.T) *compile.OpenStack {
 		Image:     func(string) (provision.Service, error) { return service{}, nil },
 		ProofFile: func(part string) (string, bool) { return "/proof/" + part, part != "nothing" },
 		File:      func(path string) string { return "/dir/" + path },
-		Checks:    check.Kinds(api.Access{}),
+		Checks:    check.Kinds(check.Cloud{}),
 	}
 }
 

@@ -82,7 +82,7 @@ type Client struct {
 // Connect gets a token. Errors are classified by package retry.
 func Connect(ctx context.Context, a Access) (*Client, error) {
 	a = a.withDefaults()
-	transport, err := a.transport()
+	transport, err := a.Transport()
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,10 @@ func Connect(ctx context.Context, a Access) (*Client, error) {
 	return c, nil
 }
 
-func (a Access) transport() (*http.Transport, error) {
+// Transport connects to what the cloud serves over TLS, and trusts its authority.
+// The caller closes idle connections.
+func (a Access) Transport() (*http.Transport, error) {
+	a = a.withDefaults()
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if a.CA != "" {
 		conf.RootCAs = x509.NewCertPool()

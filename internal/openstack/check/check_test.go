@@ -82,9 +82,17 @@ func newCloud(t *testing.T) *apitest.Cloud {
 
 func kind(t *testing.T, c *apitest.Cloud, name string) verify.Kind {
 	t.Helper()
-	for _, k := range check.Kinds(api.Access{
-		AuthURL: c.AuthURL(), CA: c.CA(), Region: "RegionOne", Timeout: 5 * time.Second,
-		Password: func() (string, error) { return apitest.Password, nil },
+	return kindWith(t, c, newSite(t, nil), name)
+}
+
+func kindWith(t *testing.T, c *apitest.Cloud, site, name string) verify.Kind {
+	t.Helper()
+	for _, k := range check.Kinds(check.Cloud{
+		Access: api.Access{
+			AuthURL: c.AuthURL(), CA: c.CA(), Region: "RegionOne", Timeout: 5 * time.Second,
+			Password: func() (string, error) { return apitest.Password, nil },
+		},
+		Dashboard: site, Consoles: site,
 	}) {
 		if k.Name == name {
 			return k
@@ -295,7 +303,7 @@ func TestDeclarationsAreJudged(t *testing.T) {
 	if err := (&check.OpenStack{Services: []string{"load-balancer"}}).Validate(); err == nil {
 		t.Error("an unknown service is taken")
 	}
-	for _, k := range check.Kinds(api.Access{}) {
+	for _, k := range check.Kinds(check.Cloud{}) {
 		if k.Doc == "" || k.Example == "" || !slices.Contains([]string{"vm", "openstack"}, k.Name) {
 			t.Errorf("kind %+v", k)
 		}

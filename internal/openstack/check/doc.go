@@ -2,7 +2,8 @@
 // speak to the cloud's API.
 //
 //   - openstack asks every service something small and judges the answers, each
-//     with its own time, hypervisors and agents included.
+//     with its own time, hypervisors and agents included, and whether the pages
+//     for people are whole.
 //   - vm starts a server and reaches it: ACTIVE, DHCP, metadata and a marker on
 //     the console, ping, TCP and HTTP by its floating IP.
 //
@@ -20,10 +21,19 @@ import (
 	"github.com/updraft-cloud/updraft/internal/verify"
 )
 
-// Kinds returns the kinds of checks. access says where the API is and who asks;
-// its Dial is not used, as the vantage point dials.
-func Kinds(access api.Access) []verify.Kind {
-	return []verify.Kind{openstackKind(access), vmKind(access)}
+// Cloud is where what is checked can be found.
+type Cloud struct {
+	// Access says where the API is and who asks; its Dial is not used, as the
+	// vantage point dials.
+	Access api.Access
+	// Dashboard and Consoles are the URLs of Horizon and of the proxy to servers'
+	// screens, ending in a slash.
+	Dashboard, Consoles string
+}
+
+// Kinds returns the kinds of checks.
+func Kinds(c Cloud) []verify.Kind {
+	return []verify.Kind{openstackKind(c), vmKind(c.Access)}
 }
 
 // connect gets a token from the vantage point.

@@ -18,20 +18,20 @@ import (
 
 // OpenStack proves that the services answer and that what they run on is up.
 type OpenStack struct {
-	Services    []string        `json:"services,omitempty" doc:"Types of the services that are to be in the catalogue and answer: identity, image, compute, network, placement; all of these when not given. What else is in the catalogue is not asked."`
+	Services    []string        `json:"services,omitempty" doc:"What is to answer: the services of the types identity, image, compute, network, placement in the catalogue, the dashboard (Horizon's login page with its styles and scripts), and console (the proxy to servers' screens); all of these when not given. What else is in the catalogue is not asked."`
 	Hypervisors int             `json:"hypervisors,omitempty" default:"1" doc:"How many hypervisors are to be up, at least. None that is enabled may be down."`
 	Agents      bool            `json:"agents,omitempty" default:"true" doc:"Whether Nova's services and Neutron's agents are to be alive, all that are enabled."`
 	Within      verify.Duration `json:"within,omitempty" default:"0s" doc:"How long the check may take to come true; it is tried again until then."`
 
-	access api.Access
+	cloud Cloud
 }
 
-func openstackKind(access api.Access) verify.Kind {
+func openstackKind(cloud Cloud) verify.Kind {
 	return verify.Kind{
 		Name:    "openstack",
-		Doc:     "Asks each OpenStack service something small, and whether hypervisors and agents are up.",
+		Doc:     "Asks each OpenStack service something small, whether hypervisors and agents are up, and whether the dashboard is whole.",
 		Example: "hypervisors: 1\nwithin: 30s\n",
-		New:     func() verify.Check { return &OpenStack{Hypervisors: 1, Agents: true, access: access} },
+		New:     func() verify.Check { return &OpenStack{Hypervisors: 1, Agents: true, cloud: cloud} },
 	}
 }
 
@@ -45,7 +45,9 @@ func (c *OpenStack) Patience() time.Duration { return time.Duration(c.Within) }
 func (*OpenStack) TryTimeout() time.Duration { return api.DefaultTimeout }
 
 // known are the services that there is a question for.
-func known() []string { return []string{"identity", "image", "compute", "network", "placement"} }
+func known() []string {
+	return []string{"identity", "image", "compute", "network", "placement", "dashboard", "console"}
+}
 
 // Validate checks the declaration.
 func (c *OpenStack) Validate() error {
@@ -92,14 +94,19 @@ type question struct {
 // Run asks all questions at once.
 func (c *OpenStack) Run(ctx context.Context, v verify.Vantage) (any, error) {
 	start := time.Now()
-	client, err := connect(ctx, c.access, v)
+	client, err := connect(ctx, c.cloud.Access, v)
 	first := Trip{Service: "identity", What: "token", Time: time.Since(start)}
 	if err != nil {
 		first.Error = err.Error()
 		return Trips{first}, asFailure(ctx, err)
 	}
 	defer client.Close()
-	questions := c.questions()
+	pages, err := newPages(c.cloud.Access, v)
+	if err != nil {
+		return nil, err
+	}
+	defer pages.close()
+	questions := c.questions(pages)
 	trips, errs := make(Trips, len(questions)), make([]error, len(questions))
 	var g errgroup.Group
 	for i, q := range questions {
@@ -135,7 +142,7 @@ func several(errs []error) error {
 	return failf("%s", strings.Join(texts, "; "))
 }
 
-func (c *OpenStack) questions() []question {
+func (c *OpenStack) questions(p *pages) []question {
 	all := []question{
 		{"identity", "projects", count("identity", "projects", "projects")},
 		{"image", "images", count("image", "images?limit=1000", "images")},
@@ -143,6 +150,8 @@ func (c *OpenStack) questions() []question {
 		{"network", "networks", count("network", "networks", "networks")},
 		{"placement", "versions", versions},
 		{"compute", "hypervisors", c.hypervisors},
+		{"dashboard", "login page", p.dashboard(c.cloud.Dashboard)},
+		{"console", "page", p.console(c.cloud.Consoles)},
 	}
 	if c.Agents {
 		all = append(all, question{"compute", "services", computeServices}, question{"network", "agents", agents})
