@@ -25,6 +25,8 @@ type Cloud struct {
 	Name string
 	Dir  string // of the cloud file and the state
 	Bin  string // updraft's program
+	// Env is added to the environment of updraft.
+	Env []string
 }
 
 // New writes the cloud file.
@@ -60,6 +62,7 @@ func (c *Cloud) Spec() (*spec.Cloud, error) {
 func (c *Cloud) Cmd(ctx context.Context, args ...string) *exec.Cmd {
 	all := append([]string{"--file", c.FilePath(), "--state", c.stateDir()}, args...)
 	cmd := exec.CommandContext(ctx, c.Bin, all...)
+	cmd.Env = append(os.Environ(), c.Env...)
 	// Asked first to stop in order, as by Ctrl-C.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = time.Minute

@@ -80,34 +80,45 @@ func banner(ctx context.Context, dial dialer, addr string) error {
 	return err
 }
 
-// Memory returns the memory in MiB that the hosts use on average, what they
-// share divided among them (PSS of proc_pid_smaps_rollup), and what runs them
-// included.
+// Memory returns the memory in MiB that the hosts use on average.
 func (c *Cloud) Memory(ctx context.Context) (float64, error) {
-	out, err := c.Run(ctx, "--json", "lab", "list", "--cloud", c.Name)
+	hosts, err := c.Memories(ctx)
 	if err != nil {
 		return 0, err
+	}
+	var sum float64
+	for _, m := range hosts {
+		sum += m
+	}
+	return sum / float64(len(hosts)), nil
+}
+
+// Memories returns the memory in MiB that each host uses, what they share divided
+// among them (PSS of proc_pid_smaps_rollup), and what runs them included. There
+// is at least one.
+func (c *Cloud) Memories(ctx context.Context) (map[string]float64, error) {
+	out, err := c.Run(ctx, "--json", "lab", "list", "--cloud", c.Name)
+	if err != nil {
+		return nil, err
 	}
 	var inv machine.Inventory
 	if err := json.Unmarshal([]byte(out), &inv); err != nil {
-		return 0, fmt.Errorf("cannot read the list of hosts: %w", err)
+		return nil, fmt.Errorf("cannot read the list of hosts: %w", err)
 	}
 	procs, err := readProcesses()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var sum int64
-	n := 0
+	hosts := map[string]float64{}
 	for _, m := range inv.Machines {
 		if m.PID > 0 {
-			sum += procs.pss(procs.top(m.PID))
-			n++
+			hosts[m.Name] = float64(procs.pss(procs.top(m.PID))) / (1 << 20)
 		}
 	}
-	if n == 0 {
-		return 0, fmt.Errorf("no host of %s runs", c.Name)
+	if len(hosts) == 0 {
+		return nil, fmt.Errorf("no host of %s runs", c.Name)
 	}
-	return float64(sum) / float64(n) / (1 << 20), nil
+	return hosts, nil
 }
 
 // processes are all processes of the computer.

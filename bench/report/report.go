@@ -43,6 +43,7 @@ func Markdown(f *record.File) string {
 	lab(&b, f)
 	plan(&b, f)
 	web(&b, f)
+	openstack(&b, f)
 	return b.String()
 }
 
@@ -223,4 +224,38 @@ func web(b *strings.Builder, f *record.File) {
 			fmt.Fprintf(b, "| %s | %s |\n", row.title, cell(s))
 		}
 	}
+}
+
+// stackRows are the measurements on the OpenStack cloud.
+var stackRows = []struct{ name, title string }{
+	{suite.StackCold, "`updraft up` with nothing at hand, until a server answers at its floating IP, s"},
+	{suite.StackWarm, "`updraft up` from nothing, packages and images at hand, until a server answers at its floating IP, s"},
+	{suite.StackPlan, "`updraft plan` with nothing to do, s"},
+	{suite.StackNoop, "`updraft apply` with nothing to do, s"},
+	{suite.StackOption, "one option of Nova changed: `updraft apply`, s"},
+	{suite.StackCut, "`updraft up` after a power cut of all hosts, until a server answers at its floating IP, s"},
+	{suite.StackDestroy, "`updraft destroy`, s"},
+	{suite.Controller, "memory of the controller, MiB"},
+	{suite.Compute, "memory of the compute, MiB"},
+}
+
+// openstack also says how much processor time a measurement took: divided by the
+// computer's cores it is the floor that no order of the same work can get below.
+func openstack(b *strings.Builder, f *record.File) {
+	if len(sizes(f, suite.OpenStack)) == 0 {
+		return
+	}
+	b.WriteString("\n## The example `examples/openstack-small.yaml`: an OpenStack on two hosts\n\n| | | processors, s | … divided by the cores |\n|---|---|---|---|\n")
+	for _, row := range stackRows {
+		s := of(f, record.ID{Part: suite.OpenStack, Case: row.name, Hosts: 2})
+		if len(s) == 0 {
+			continue
+		}
+		cpu, floor := "–", "–"
+		if s.CPU() > 0 && f.Computer.Cores > 0 {
+			cpu, floor = number(s.CPU()), number(s.CPU()/float64(f.Computer.Cores))
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", row.title, cell(s), cpu, floor)
+	}
+	b.WriteString("\nPictures of the last runs: [cold](openstack-cold.svg), [warm](openstack-warm.svg).\n")
 }

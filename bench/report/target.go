@@ -55,6 +55,12 @@ func allTargets(f *record.File) []target {
 		target{text: "plan of 1,000 hosts × 300 resources in under 3 s", measure: median(planID(suite.PlanTime)), most: 3, unit: " s"},
 		target{text: "… with under 500 MB", measure: median(planID(suite.PlanRSS)), most: 477, unit: " MiB"},
 		target{text: "no-op `up` of the example in under 1 s", measure: median(webID(suite.WebNoop)), most: 1, unit: " s"},
+		target{text: "OpenStack with nothing at hand in under 7 min", measure: median(stackID(suite.StackCold)), most: 420, unit: " s"},
+		target{text: "OpenStack with images at hand in under 100 s", measure: median(stackID(suite.StackWarm)), most: 100, unit: " s"},
+		target{text: "OpenStack, nothing to do, in under 2 s", measure: median(stackID(suite.StackNoop)), most: 2, unit: " s"},
+		target{text: "OpenStack, one option of Nova, in under 15 s", measure: median(stackID(suite.StackOption)), most: 15, unit: " s"},
+		target{text: "controller under 2 GiB", measure: median(stackID(suite.Controller)), most: 2048, unit: " MiB"},
+		target{text: "compute under 800 MiB", measure: median(stackID(suite.Compute)), most: 800, unit: " MiB"},
 		target{text: "host agent under 8 MB: program", measure: median(webID(suite.AgentBin)), most: 7.6, unit: " MiB"},
 	)
 }
@@ -81,7 +87,10 @@ func configTargets(hosts int) []target {
 }
 
 func planID(c string) record.ID { return record.ID{Part: suite.Plan, Case: c, Hosts: 1000} }
-func webID(c string) record.ID  { return record.ID{Part: suite.Noop, Case: c, Hosts: 5} }
+func stackID(c string) record.ID {
+	return record.ID{Part: suite.OpenStack, Case: c, Hosts: 2}
+}
+func webID(c string) record.ID { return record.ID{Part: suite.Noop, Case: c, Hosts: 5} }
 
 func median(id record.ID) func(*record.File) (float64, bool) {
 	return func(f *record.File) (float64, bool) {

@@ -22,6 +22,8 @@ const (
 	Lab    = "lab"
 	Plan   = "plan"
 	Noop   = "noop"
+	// OpenStack is the example that make up runs.
+	OpenStack = "openstack"
 )
 
 // Options say what is measured and how often.
@@ -29,6 +31,8 @@ type Options struct {
 	Bin  string // updraft's program
 	Repo string // root of the repository
 	Dir  string // for the clouds' files and states
+	// Results is the directory where pictures of runs are kept.
+	Results string
 
 	Hosts int
 	Runs  int
@@ -73,7 +77,7 @@ func (s *Suite) settle(ctx context.Context) (float64, error) {
 }
 
 // clouds are the names of the clouds by part.
-var clouds = map[string]string{Config: "bench", Lab: "benchlab", Noop: "benchweb"}
+var clouds = map[string]string{Config: "bench", Lab: "benchlab", Noop: "benchweb", OpenStack: "benchos"}
 
 // groups are where the lab may keep the control groups of a part's cloud: with
 // version 2 alone, and beside version 1. Under systemd hosts are units of

@@ -53,7 +53,7 @@ func parse(args []string, errs io.Writer) (*flags, error) {
 	fs.StringVar(&f.Bin, "bin", "bin/updraft", "updraft's `program`")
 	fs.StringVar(&f.out, "out", "bench/results", "`directory` of latest.json and latest.md")
 	fs.StringVar(&f.doc, "doc", "", "document with a place for the results, such as docs/benchmarks.md")
-	fs.StringVar(&f.parts, "parts", "plan,lab,noop,config", "what to measure")
+	fs.StringVar(&f.parts, "parts", "plan,lab,noop,openstack,config", "what to measure")
 	fs.StringVar(&f.tools, "tools", "updraft,floor,cfengine,ansible", "who configures hosts; there is also puppet")
 	fs.IntVar(&f.Hosts, "hosts", 20, "hosts to configure")
 	fs.IntVar(&f.Runs, "runs", 3, "how often everything is measured")
@@ -98,6 +98,9 @@ func run(ctx context.Context, args []string, errs io.Writer) error {
 		return errors.New("the lab needs root")
 	}
 	if f.Repo, err = os.Getwd(); err != nil {
+		return err
+	}
+	if f.Results, err = filepath.Abs(f.out); err != nil {
 		return err
 	}
 	if f.Dir, err = os.MkdirTemp("", "updraft-bench-"); err != nil {
@@ -154,7 +157,7 @@ func (f *flags) measure(ctx context.Context) error {
 	for _, p := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{suite.Plan, s.MeasurePlan}, {suite.Lab, s.MeasureLab}, {suite.Noop, s.MeasureNoop}, {suite.Config, s.MeasureConfig}} {
+	}{{suite.Plan, s.MeasurePlan}, {suite.Lab, s.MeasureLab}, {suite.Noop, s.MeasureNoop}, {suite.OpenStack, s.MeasureOpenStack}, {suite.Config, s.MeasureConfig}} {
 		if !slices.Contains(strings.Split(f.parts, ","), p.name) || ctx.Err() != nil {
 			continue
 		}
