@@ -94,8 +94,9 @@ func serverConfig(d *stack.Deployment, address string) *stack.INI {
 		"service_plugins", "ovn-router,segments",
 		"auth_strategy", "keystone",
 		"api_workers", d.Spec.Workers,
-		// With OVN nobody calls.
-		"rpc_workers", 1,
+		// With OVN nobody calls: its agents have OVN's databases. A worker would
+		// wait for nothing, with 60 MiB.
+		"rpc_workers", 0,
 		"rpc_state_report_workers", 0,
 		"dhcp_agent_notification", false,
 		"notify_nova_on_port_status_changes", true,
