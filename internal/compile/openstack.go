@@ -44,6 +44,7 @@ func (c *compiler) openstack() {
 		Cloud: c.Cloud, Spec: o, Release: c.OpenStack.Release, Secrets: c.OpenStack.Secrets, Diags: &c.diags,
 		Services: openstack.Services(),
 	}
+	stack.CheckOverrides(d)
 	images, _ := openstack.Images()
 	for _, name := range images {
 		image, err := c.OpenStack.Image(name)

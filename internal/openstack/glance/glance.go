@@ -32,7 +32,7 @@ func Service() stack.Service {
 		Endpoints: []stack.Endpoint{{
 			Service: name, Type: "image", Port: port, Check: "/healthcheck", Status: "200", Timeout: requestTimeout,
 		}},
-		Sections: sections(),
+		Sections: sections(), Options: options,
 	}
 }
 

@@ -1,6 +1,9 @@
 package glance
 
-import "strings"
+import (
+	_ "embed"
+	"strings"
+)
 
 // sections are those that Glance knows.
 //
@@ -15,3 +18,8 @@ oslo_messaging_rabbit oslo_middleware oslo_policy oslo_reports oslo_versionedobj
 privsep profiler service_user store task taskflow_executor vault wsgi
 `)
 }
+
+// options are the settings of release epoxy: see tools/oslo-options.py.
+//
+//go:embed options.txt
+var options string

@@ -34,6 +34,12 @@ func Service() stack.Service {
 		Name: name, Doc: "The dashboard (Horizon).", Build: build,
 		Endpoints: []stack.Endpoint{{Port: stack.DashboardPort, Check: "/auth/login/", Status: "200", Sticky: true}},
 		Sections:  []string{settings},
+		Setting: func(key string, _ json.RawMessage) (fault, mend string) {
+			if !settingRE.MatchString(key) {
+				return fmt.Sprintf("%q is not the name of a setting of Django", key), "use capital letters, digits and _"
+			}
+			return "", ""
+		},
 	}
 }
 

@@ -32,7 +32,7 @@ func Service() stack.Service {
 		Endpoints: []stack.Endpoint{{
 			Service: name, Type: "identity", Port: stack.KeystonePort, Path: "/v3", Check: "/v3", Status: "200",
 		}},
-		Sections: sections(),
+		Sections: sections(), Options: options,
 	}
 }
 

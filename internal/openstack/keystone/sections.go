@@ -1,6 +1,9 @@
 package keystone
 
-import "strings"
+import (
+	_ "embed"
+	"strings"
+)
 
 // sections are those that Keystone knows.
 //
@@ -15,3 +18,8 @@ oslo_reports oslo_versionedobjects policy privsep profiler receipt resource revo
 security_compliance shadow_users token tokenless_auth totp trust unified_limit wsgi
 `)
 }
+
+// options are the settings of release epoxy: see tools/oslo-options.py.
+//
+//go:embed options.txt
+var options string

@@ -11,7 +11,6 @@
 package libvirt
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"path"
 
@@ -91,15 +90,7 @@ auth_unix_ro = "none"
 auth_unix_rw = "none"
 host_uuid = "%s"
 log_outputs = "3:stderr"
-`, stack.Header, uuid(cloud, host))
-}
-
-// uuid is a name-based UUID (RFC 9562, version 8: of a SHA-256).
-func uuid(cloud, host string) string {
-	b := sha256.Sum256([]byte("updraft host " + cloud + "/" + host))
-	b[6] = b[6]&0x0f | 0x80
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
+`, stack.Header, stack.UUID("host", cloud, host))
 }
 
 // qemuConfig keeps libvirt from what a container has not got: cgroups, name

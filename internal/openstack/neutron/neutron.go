@@ -28,7 +28,7 @@ func Service() stack.Service {
 		Name: name, Doc: "Networks (Neutron with ML2/OVN), and metadata for servers on computes.", Build: build, User: name,
 		Databases: []stack.Database{{Name: name, User: name}},
 		Endpoints: []stack.Endpoint{{Service: name, Type: "network", Port: port, Check: "/", Status: "200"}},
-		Sections:  sections(),
+		Sections:  sections(), Options: options,
 	}
 }
 

@@ -1,6 +1,9 @@
 package neutron
 
-import "strings"
+import (
+	_ "embed"
+	"strings"
+)
 
 // sections are those that Neutron knows.
 //
@@ -15,3 +18,8 @@ ovn_nb_global ovs ovs_driver placement privsep profiler quotas securitygroup ser
 sriov_driver
 `)
 }
+
+// options are the settings of release epoxy: see tools/oslo-options.py.
+//
+//go:embed options.txt
+var options string

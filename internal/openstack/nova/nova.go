@@ -44,7 +44,7 @@ func Service() stack.Service {
 			// Consoles are websockets that stay open for as long as somebody looks.
 			{Port: stack.ConsolePort, Check: "/vnc_lite.html", Status: "200", Timeout: 3600},
 		},
-		Sections: sections(),
+		Sections: sections(), Options: options,
 	}
 }
 

@@ -1,6 +1,9 @@
 package nova
 
-import "strings"
+import (
+	_ "embed"
+	"strings"
+)
 
 // sections are those that Nova knows.
 //
@@ -17,3 +20,8 @@ scheduler serial_console service_user spice upgrade_levels vault vendordata_dyna
 vif_plug_ovs vmware vnc workarounds wsgi zvm
 `)
 }
+
+// options are the settings of release epoxy: see tools/oslo-options.py.
+//
+//go:embed options.txt
+var options string

@@ -22,7 +22,7 @@ func Service() stack.Service {
 		Name: name, Doc: "Inventories of compute hosts and claims on them (Placement).", Build: build, User: name,
 		Databases: []stack.Database{{Name: name, User: name}},
 		Endpoints: []stack.Endpoint{{Service: name, Type: "placement", Port: port, Check: "/", Status: "200"}},
-		Sections:  sections(),
+		Sections:  sections(), Options: options,
 	}
 }
 

@@ -1,6 +1,9 @@
 package placement
 
-import "strings"
+import (
+	_ "embed"
+	"strings"
+)
 
 // sections are those that Placement knows.
 //
@@ -12,3 +15,8 @@ oslo_messaging_kafka oslo_messaging_notifications oslo_messaging_rabbit oslo_mid
 oslo_reports oslo_versionedobjects placement placement_database privsep profiler
 `)
 }
+
+// options are the settings of release epoxy: see tools/oslo-options.py.
+//
+//go:embed options.txt
+var options string

@@ -40,8 +40,8 @@ var repeated = []string{
 }
 
 // CheckOverrides reports what is wrong with the user's overrides: services that
-// there are not and values of a wrong type are errors, sections that the service
-// is not known to have are warnings.
+// there are not and values of a wrong type are errors, sections and settings that
+// the service is not known to have are warnings: a plug-in may have them.
 func CheckOverrides(d *Deployment) {
 	c := overrideCheck{d}
 	services, ok := c.table(d.Spec.Overrides.JSON, "", "write {SERVICE: {SECTION: {KEY: VALUE}}}")
@@ -126,15 +126,40 @@ func (c overrideCheck) section(s Service, section string, data json.RawMessage) 
 	if !ok {
 		return
 	}
+	known := parseOptions(s.Options)[section]
 	for _, key := range sorted(keys) {
 		path := path + "." + key
+		if s.Setting != nil {
+			if fault, mend := s.Setting(key, keys[key]); fault != "" {
+				c.errorf(path, mend, "%s", fault)
+			}
+			continue
+		}
 		if !keyRE.MatchString(key) {
 			c.errorf(path, "use letters, digits and _.-", "%q is not the name of a setting", key)
 			continue
 		}
-		if _, err := values(keys[key]); err != nil {
+		v, err := values(keys[key])
+		if err != nil {
 			c.errorf(path, "write a text, a number, true, false, or a list of these", "%s: %v", fullPath(path), err)
+			continue
 		}
+		if len(known) > 0 {
+			c.setting(s, section, key, known, v)
+		}
+	}
+}
+
+// setting compares an override with what the service knows.
+func (c overrideCheck) setting(s Service, section, key string, known map[string]optionType, v []string) {
+	path := s.Name + "." + section + "." + key
+	kind, ok := known[strings.ReplaceAll(key, "-", "_")]
+	if !ok {
+		c.d.Diags.Warnf(c.pos(path), fullPath(path), spec.DidYouMean(key, sorted(known)), "%s is not known to have a setting %q in section %q", s.Name, key, section)
+		return
+	}
+	if mend := kind.fault(v); mend != "" {
+		c.errorf(path, mend, "%s cannot be %s", fullPath(path), wrongType(key, v))
 	}
 }
 

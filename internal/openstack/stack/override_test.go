@@ -116,3 +116,37 @@ func TestOverridesThatAreSecretAreNotInTheFileThatPlansShow(t *testing.T) {
 		t.Errorf("the main file is not as it should be:\n%s", main)
 	}
 }
+
+func TestOverridesAreOfTheTypesThatTheServiceKnows(t *testing.T) {
+	known := "[DEFAULT]\ndebug bool\nport int:1..65535\nfree int\nratio float:0.0..\nmode choice:a|b\nlist text\nrbd_secret int\n[libvirt]\n"
+	for name, c := range map[string]struct{ settings, want string }{
+		"truths have many names":          {`{debug: "On"}`, ""},
+		"a truth is no number":            {`{debug: 2}`, `debug cannot be "2" (write true or false)`},
+		"numbers may be texts":            {`{port: " 80 "}`, ""},
+		"a whole number has no fraction":  {`{free: 1.0}`, `free cannot be "1.0" (write a whole number)`},
+		"numbers have bounds":             {`{port: 65536}`, `port cannot be "65536" (write a whole number from 1 up to 65535)`},
+		"a fraction may be whole":         {`{ratio: 4}`, ""},
+		"a fraction has bounds":           {`{ratio: -0.5}`, `ratio cannot be "-0.5" (write a number from 0.0)`},
+		"one of a choice":                 {`{mode: c}`, `mode cannot be "c" (write one of a, b)`},
+		"one value where there is one":    {`{free: [1, 2]}`, `free cannot be "1, 2" (write a whole number)`},
+		"a list where there may be more":  {`{list: [1, 2]}`, ""},
+		"another setting can be anything": {`{port: $other}`, ""},
+		"dashes are underscores":          {`{rbd-secret: 1}`, ""},
+		"a secret is not shown":           {`{rbd_secret: hunter2}`, `rbd_secret cannot be this value (write a whole number)`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := nova()
+			s.Options = known
+			cloud := strings.Replace(stacktest.Small, "external: [ext]", "external: [ext], overrides: {nova: {DEFAULT: "+c.settings+"}}", 1)
+			d := stacktest.Deployment(t, cloud, s)
+			stack.CheckOverrides(d)
+			got := ""
+			for _, f := range *d.Diags {
+				_, got, _ = strings.Cut(f.String(), "openstack.overrides.nova.DEFAULT.")
+			}
+			if got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}

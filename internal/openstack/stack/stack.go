@@ -8,6 +8,9 @@
 package stack
 
 import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -36,6 +39,12 @@ type Service struct {
 	// Sections are those of its configuration that the user may override; none
 	// when it takes no overrides.
 	Sections []string
+	// Options are the settings in them with their types, as tools/oslo-options.py
+	// lists them; empty when they are not known.
+	Options string
+	// Setting says what is wrong with an override of a service whose settings are
+	// not those of oslo.config, and how to mend it; nil for the others.
+	Setting func(key string, value json.RawMessage) (fault, mend string)
 }
 
 // Item is a resource on a host, in the terms of a configset.
@@ -153,6 +162,15 @@ func (d *Deployment) Each(port int) []string {
 		out = append(out, d.Address(h)+":"+strconv.Itoa(port))
 	}
 	return out
+}
+
+// UUID returns the UUID of something of a host: always the same, by its names
+// (RFC 9562, version 8: of a SHA-256).
+func UUID(what, cloud, host string) string {
+	b := sha256.Sum256([]byte("updraft " + what + " " + cloud + "/" + host))
+	b[6] = b[6]&0x0f | 0x80
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
 // Ports that more than one service knows of.
