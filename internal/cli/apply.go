@@ -42,8 +42,8 @@ variables and --only are then those of the plan.
 			}
 			var confirm func(*engine.Engine, *engine.Plan) error
 			if saved != nil {
-				confirm = func(e *engine.Engine, p *engine.Plan) error {
-					return saved.Same(s.cloud.Digest, e.Digest(), p)
+				if confirm, err = s.sameAs(cmd.Context(), saved, opts); err != nil {
+					return err
 				}
 			}
 			_, err = s.converge(cmd.Context(), "updraft apply", opts, confirm)
@@ -52,6 +52,35 @@ variables and --only are then those of the plan.
 	}
 	addOnly(cmd, &only)
 	return cmd
+}
+
+// sameAs returns what compares the plan that is about to be carried out with a
+// saved one. Plans know of secrets that are not made yet only that they will be
+// (package secret), so the saved one is compared with a plan that knows no more,
+// which has to be made before they are.
+func (s *session) sameAs(ctx context.Context, saved *engine.Saved, opts engine.Options) (func(*engine.Engine, *engine.Plan) error, error) {
+	if s.vault == nil || !s.vault.Dirty() {
+		return func(e *engine.Engine, p *engine.Plan) error { return saved.Same(s.cloud.Digest, e.Digest(), p) }, nil
+	}
+	planned := *s
+	planned.vault, planned.api, planned.images = nil, nil, nil
+	if _, err := planned.compile(false); err != nil {
+		return nil, err
+	}
+	if _, err := planned.only(saved.Only); err != nil {
+		return nil, err
+	}
+	return func(*engine.Engine, *engine.Plan) error {
+		e := planned.engine(nil, opts)
+		p, err := e.Plan(ctx)
+		if planned.api != nil {
+			planned.api.Close()
+		}
+		if err != nil {
+			return err
+		}
+		return saved.Same(s.cloud.Digest, e.Digest(), p)
+	}, nil
 }
 
 // openSaved reads the plan named on the command line, and takes the cloud file

@@ -43,6 +43,9 @@ changes nothing, and two runs print the same bytes as long as nothing moves.
 			if err := a.showPlan(s, e, p, planFlags{output, diff, only}); err != nil {
 				return err
 			}
+			if err := p.Objections(); err != nil {
+				return err
+			}
 			if len(p.Blind) > 0 {
 				return &exitError{code: exitFailed}
 			}

@@ -65,14 +65,10 @@ func (a *app) read(applying bool) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	stack, err := s.stackInput(applying)
+	more, err := s.compile(applying)
 	if err != nil {
 		return nil, err
 	}
-	out, more := compile.Compile(compile.Input{
-		Cloud: cloud, Sets: catalogue.Sets(), Kinds: all.Registry(), Provider: s.provider,
-		Access: s.access, Cache: s.cache(), Body: fleet.Body, OpenStack: stack,
-	})
 	diags = append(diags, more...)
 	diags.Sort()
 	if err := diags.Err(); err != nil {
@@ -84,8 +80,21 @@ func (a *app) read(applying bool) (*session, error) {
 	for _, d := range diags {
 		fmt.Fprintln(a.err, d)
 	}
-	s.out = out
 	return s, nil
+}
+
+// compile makes the cloud's graph, and its secrets where applying.
+func (s *session) compile(applying bool) (diag.List, error) {
+	stack, err := s.stackInput(applying)
+	if err != nil {
+		return nil, err
+	}
+	out, diags := compile.Compile(compile.Input{
+		Cloud: s.cloud, Sets: catalogue.Sets(), Kinds: all.Registry(), Provider: s.provider,
+		Access: s.access, Cache: s.cache(), Body: fleet.Body, OpenStack: stack,
+	})
+	s.out = out
+	return diags, nil
 }
 
 // open puts together what works on the cloud's machines and state.

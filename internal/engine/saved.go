@@ -75,7 +75,7 @@ func (s *Saved) Same(inputs, graph string, now *Plan) error {
 		moved = append(moved, "the cloud file or what it includes was edited")
 	}
 	if s.Graph != graph && s.Inputs == inputs {
-		moved = append(moved, "this version of updraft makes something else of the cloud file")
+		moved = append(moved, "this version of updraft makes something else of the cloud file, or its secrets were made or rotated since")
 	}
 	was, is := stepTexts(s.Plan), stepTexts(now)
 	for _, st := range s.Plan.Steps {
