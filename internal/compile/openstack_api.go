@@ -16,7 +16,7 @@ import (
 // openstackAPI adds what is to be in the cloud's own API: what the services need
 // there, and what the cloud file declares.
 func (c *compiler) openstackAPI(d *stack.Deployment) {
-	all := openstack.Registered(d)
+	all := append(openstack.Registered(d), openstack.Hosts(d, provision.KindMachine)...)
 	kinds := map[string]api.Kind{}
 	for _, k := range api.Kinds() {
 		kinds[k.Name] = k

@@ -50,9 +50,13 @@ var ErrStopped = errors.New("stopped before everything was done")
 
 // Apply carries out the plan, which must come from the same Engine. When stop
 // is closed, no further step starts, and Apply returns when those under way are
-// done. When ctx ends, they are cut off as well.
+// done. When ctx ends, they are cut off as well. A plan with objections is refused
+// ([*ObjectionError]).
 func (e *Engine) Apply(ctx context.Context, p *Plan, stop <-chan struct{}) (Result, error) {
 	start := time.Now()
+	if err := e.seal(ctx, p); err != nil {
+		return Result{}, err
+	}
 	r := newRun(ctx, e, p)
 	res := r.loop(stop)
 	res.Took = time.Since(start)
@@ -84,7 +88,7 @@ func (e *Engine) DestroyPlan(ctx context.Context, match func(Record) bool) (*Pla
 	if err != nil {
 		return nil, err
 	}
-	return &Plan{graph: empty, Steps: removals(records), deferred: map[string]bool{}}, nil
+	return &Plan{graph: empty, Steps: removals(records), deferred: map[string]bool{}, forced: true}, nil
 }
 
 func errText(err error) string {
@@ -143,6 +147,7 @@ type run struct {
 	storeErr error
 	failures map[int32]int      // task → index in res.Failed
 	poked    map[string][]int32 // node → removals of what it was triggered by
+	outlived map[int32][]int32  // removal → removals that it must not precede
 	gates    sync.Map           // scopes whose gate's record is known to be in the journal
 	// lost are scopes that did not answer in all the time that retrying gives
 	// them, stuck those of which something could not be removed; with the task
@@ -160,7 +165,7 @@ type outcome struct {
 func newRun(ctx context.Context, e *Engine, p *Plan) *run {
 	r := &run{
 		ctx: ctx, e: e, p: p,
-		queues: map[string][]int32{}, poked: map[string][]int32{}, active: map[string]int{}, failures: map[int32]int{},
+		queues: map[string][]int32{}, poked: map[string][]int32{}, outlived: map[int32][]int32{}, active: map[string]int{}, failures: map[int32]int{},
 		results: make(chan outcome, e.opts.Workers), lost: map[string]int32{}, stuck: map[string]int32{},
 	}
 	g := p.graph
@@ -202,74 +207,6 @@ func (r *run) addObserve(name string) {
 	}
 }
 
-// addRemovals chains removals in the plan's order within each scope. What is
-// removed on a host goes first, since something else may want its place; what
-// is removed by the deployer (machines, networks) goes last, when nothing
-// refers to it any more; except what has something that another is to get, such
-// as the address of a machine that was renamed.
-func (r *run) addRemovals() {
-	var last []int32
-	lastOf := map[string]int32{}
-	nodes := int32(len(r.p.graph.nodes))
-	claimants := r.p.graph.claimants()
-	var early []int32
-	for i := range r.p.Steps {
-		if r.p.Steps[i].Action != Remove {
-			continue
-		}
-		t, step := int32(len(r.tasks)), &r.p.Steps[i]
-		r.tasks = append(r.tasks, task{scope: step.Scope})
-		r.removes = append(r.removes, step)
-		for _, id := range step.removal.Pokes {
-			r.poked[id] = append(r.poked[id], t)
-		}
-		if heirs := heirs(claimants, step.removal.Claims); step.Scope == "" && len(heirs) > 0 {
-			for _, i := range heirs {
-				r.edge(t, i)
-			}
-			early = append(early, t)
-			continue
-		}
-		if prev, ok := lastOf[step.Scope]; ok {
-			r.edge(prev, t)
-		}
-		lastOf[step.Scope] = t
-		if step.Scope == "" && len(last) == 0 {
-			last = append(last, t)
-		}
-	}
-	for name, t := range lastOf {
-		if s := r.p.graph.scopes[name]; name != "" && s != nil {
-			for _, i := range s.nodes {
-				r.edge(t, i)
-			}
-		}
-	}
-	for _, t := range last {
-		for i := range nodes {
-			r.edge(i, t)
-		}
-		for _, before := range early {
-			r.edge(before, t)
-		}
-		for name, before := range lastOf {
-			if name != "" {
-				r.edge(before, t)
-			}
-		}
-	}
-}
-
-// heirs returns the nodes that claim any of these.
-func heirs(claimants map[string][]int32, claims []string) []int32 {
-	var out []int32
-	for _, c := range claims {
-		out = append(out, claimants[c]...)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
 // loop starts what is ready and takes results until nothing is left to do.
 func (r *run) loop(stop <-chan struct{}) Result {
 	for {
@@ -305,6 +242,9 @@ func (r *run) settle() {
 			continue
 		}
 		if r.idle(t) {
+			if err := r.note(t); err != nil {
+				r.storeErr, r.res.Stopped = err, true
+			}
 			r.complete(t, false)
 			continue
 		}

@@ -67,12 +67,15 @@ func (r *run) lose(scope string, cause int32) {
 }
 
 // vain reports whether a task need not be tried, and because of which other:
-// its scope does not answer, or it would take away the way into a scope in which
-// something is left to be removed.
+// its scope does not answer, what it is to outlive is still there, or it would
+// take away the way into a scope in which something is left to be removed.
 func (r *run) vain(t int32) (cause int32, vain bool) {
 	_, scope := r.describe(t)
 	if cause, vain = r.lost[scope]; vain || !r.isRemoval(t) {
 		return cause, vain
+	}
+	if cause, vain = r.survived(t); vain {
+		return cause, true
 	}
 	rec := r.removal(t).removal
 	if rec.Holds {
@@ -80,6 +83,26 @@ func (r *run) vain(t int32) (cause int32, vain bool) {
 	}
 	for _, opened := range rec.Opens {
 		if cause, vain = r.stuck[opened]; vain {
+			return cause, true
+		}
+	}
+	return 0, false
+}
+
+// survived returns the failure of something that removal t is to outlive. A host
+// that does not answer is taken to be dead.
+func (r *run) survived(t int32) (cause int32, yes bool) {
+	for _, before := range r.outlived[t] {
+		switch task := r.tasks[before]; task.state {
+		case failed:
+			cause = before
+		case blocked:
+			cause = task.cause
+		default:
+			continue
+		}
+		_, scope := r.describe(cause)
+		if _, dead := r.lost[scope]; !dead {
 			return cause, true
 		}
 	}

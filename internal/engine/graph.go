@@ -150,6 +150,7 @@ func (g *Graph) record(i int32) Record {
 	r := Record{
 		ID: n.ID, Kind: n.Kind, Key: n.Key, Scope: n.Scope, Needs: n.Needs,
 		Removal: n.Body.Removal(), Sensitive: n.Sensitive, Opens: g.gates[i], Holds: n.Holds, Claims: n.Claims,
+		Guarded: n.Guarded, Outlives: n.Outlives,
 	}
 	r.Pokes = g.pokes(n.ID)
 	return r

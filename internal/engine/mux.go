@@ -38,3 +38,19 @@ func (m Mux) Apply(ctx context.Context, n *Node, found drift.Report, why Cause, 
 func (m Mux) Remove(ctx context.Context, r Record, log func(string)) error {
 	return m.pick(r.Scope).Remove(ctx, r, log)
 }
+
+// Object implements [Guard], by the scope's executor if that is one.
+func (m Mux) Object(ctx context.Context, r Record) error {
+	if g, ok := m.pick(r.Scope).(Guard); ok {
+		return g.Object(ctx, r)
+	}
+	return nil
+}
+
+// Seal implements [Guard], by the scope's executor if that is one.
+func (m Mux) Seal(ctx context.Context, r Record) error {
+	if g, ok := m.pick(r.Scope).(Guard); ok {
+		return g.Seal(ctx, r)
+	}
+	return nil
+}

@@ -57,6 +57,15 @@ type Node struct {
 	// Claims name what only one node can have at a time, such as an address on
 	// a network. What is to be removed and claims the same goes first.
 	Claims []string
+	// Guarded says that the thing may hold what others have put there, so that its
+	// executor, a [Guard], is asked before anything is removed in a run that would
+	// remove it. It is recorded as soon as it is seen, even if updraft never had to
+	// do anything about it.
+	Guarded bool
+	// Outlives are IDs of nodes that must be removed before this one, beside those
+	// that need it, if they are to be removed at all: what would make the thing
+	// again as long as it is there.
+	Outlives []string
 }
 
 // Scope is a place where nodes are executed.
@@ -79,10 +88,12 @@ type Record struct {
 	Made      bool            `json:"made,omitempty"` // did not exist before
 	Removal   json.RawMessage `json:"removal,omitempty"`
 	Sensitive bool            `json:"sensitive,omitempty"`
-	Opens     []string        `json:"opens,omitempty"`  // scopes that this node is the gate of
-	Holds     bool            `json:"holds,omitempty"`  // as in Node
-	Pokes     []string        `json:"pokes,omitempty"`  // nodes that this one is a trigger of
-	Claims    []string        `json:"claims,omitempty"` // as in Node
+	Opens     []string        `json:"opens,omitempty"`    // scopes that this node is the gate of
+	Holds     bool            `json:"holds,omitempty"`    // as in Node
+	Pokes     []string        `json:"pokes,omitempty"`    // nodes that this one is a trigger of
+	Claims    []string        `json:"claims,omitempty"`   // as in Node
+	Guarded   bool            `json:"guarded,omitempty"`  // as in Node
+	Outlives  []string        `json:"outlives,omitempty"` // as in Node
 	// Owes are those of Pokes that have not acted yet since this one was last
 	// about to change.
 	Owes []string `json:"owes,omitempty"`
@@ -114,4 +125,15 @@ type Executor interface {
 	Apply(ctx context.Context, n *Node, found drift.Report, why Cause, log func(line string)) error
 	// Remove takes back what was applied. A thing already gone is no error.
 	Remove(ctx context.Context, r Record, log func(line string)) error
+}
+
+// Guard is an [Executor] of guarded nodes.
+type Guard interface {
+	// Object says why the recorded thing must not be removed now, and what to do
+	// about it; nil if nothing is in the way. It changes nothing.
+	Object(ctx context.Context, r Record) error
+	// Seal keeps reasons to object from coming up, and then objects or not. It is
+	// called before the first step of a run that is to remove the thing. A node
+	// that is to stay after all undoes it when it is applied.
+	Seal(ctx context.Context, r Record) error
 }

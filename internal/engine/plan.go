@@ -39,9 +39,9 @@ type Step struct {
 	// Behind is the gate that must be opened before the thing can be
 	// observed. What is there already will then be left alone.
 	Behind string `json:"behind,omitempty"`
-	// Because lists the triggers of a step.
+	// Because lists the triggers of a step, other than one that creates.
 	Because []string `json:"because,omitempty"`
-	// Err says why a thing is unclear.
+	// Err says why a thing is unclear, or must not be removed.
 	Err string `json:"error,omitempty"`
 	// Digest stands for the desired state.
 	Digest string `json:"digest,omitempty"`
@@ -70,6 +70,7 @@ type Plan struct {
 	reports  []drift.Report
 	actions  []Action
 	deferred map[string]bool     // scopes not observed
+	forced   bool                // objections do not count
 	made     map[string]bool     // nodes that updraft has made, by ID
 	owed     map[string][]string // by node: triggers that changed in a run that was cut off, or in which the node failed
 }
@@ -148,6 +149,7 @@ func (e *Engine) Plan(ctx context.Context) (*Plan, error) {
 	p.decide()
 	if !e.opts.Partial {
 		p.prune(records)
+		e.object(ctx, p)
 	}
 	return p, nil
 }
@@ -273,6 +275,9 @@ func (p *Plan) classify(i int32, step *Step) {
 		step.Action = Create
 	case r.Status == drift.Differs:
 		step.Action, step.Changes = Update, r.Changes
+	}
+	if step.Action == Create {
+		return // it is made because it is not there; its triggers say nothing more
 	}
 	for _, t := range n.Triggers {
 		if j, _ := p.graph.edges.Lookup(t); p.actions[j] != NoOp || slices.Contains(p.owed[n.ID], t) {

@@ -65,19 +65,23 @@ func (p *Plan) poke(id, because string) {
 }
 
 // removals orders the removal of records: what needs something goes before it,
-// and what lies behind a gate before the gate, unless the gate takes it along.
+// and so does what it outlives; what lies behind a gate goes before the gate,
+// unless the gate takes it along.
 func removals(gone map[string]Record) []Step {
 	ids := slices.Sorted(maps.Keys(gone))
-	gate := map[string]Record{}
+	gate, outliving := map[string]Record{}, map[string][]string{}
 	for _, r := range gone {
 		for _, s := range r.Opens {
 			gate[s] = r
+		}
+		for _, id := range r.Outlives {
+			outliving[id] = append(outliving[id], r.ID)
 		}
 	}
 	g, faults := graph.New(ids, func(i int) []string {
 		r := gone[ids[i]]
 		var needs []string
-		for _, n := range r.Needs {
+		for _, n := range slices.Concat(r.Needs, outliving[r.ID]) {
 			if _, ok := gone[n]; ok {
 				needs = append(needs, n)
 			}

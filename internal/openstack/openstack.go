@@ -134,6 +134,20 @@ func Registered(d *stack.Deployment) []api.Resource {
 	return api.Bootstrap(d.Spec.Region, users...)
 }
 
+// Hosts are the hosts of servers as the API knows them. machine is the kind of the
+// nodes of machines.
+func Hosts(d *stack.Deployment, machine string) []api.Resource {
+	var out []api.Resource
+	for _, h := range d.Spec.Computes {
+		outlives := []string{machine + ":" + h.Name}
+		for _, agent := range []string{"nova-compute", "ovn-controller", "ovn-metadata"} {
+			outlives = append(outlives, stack.OnHost(h, "container:"+agent))
+		}
+		out = append(out, &api.Host{Name: h.Name, Provider: nova.Identity(d, h), Outlives: outlives})
+	}
+	return out
+}
+
 // serving are the containers that answer for a type of service. The first start
 // of each takes its time, and what is asked of it meanwhile fails.
 var serving = map[string][]string{

@@ -47,6 +47,9 @@ type World struct {
 	active    map[string]int
 	// Hold, if set, is called in the middle of each Apply.
 	Hold func(id string)
+	// InTheWay are reasons to object to removals, Coming those that come up between
+	// asking and sealing, by ID.
+	InTheWay, Coming map[string]string
 }
 
 // NewWorld returns an empty world in which the scopes lie behind the gates.
@@ -54,6 +57,7 @@ func NewWorld(gates map[string]string) *World {
 	return &World{
 		things: map[string]string{}, gates: gates, budget: -1, errs: map[string][]error{},
 		Changes: map[string]int{}, MaxActive: map[string]int{}, active: map[string]int{},
+		InTheWay: map[string]string{}, Coming: map[string]string{},
 	}
 }
 
@@ -197,7 +201,7 @@ func (w *World) Remove(_ context.Context, r engine.Record, _ func(string)) error
 	if err := w.take(r.ID); err != nil {
 		return err
 	}
-	if !r.Made {
+	if !r.Made && !r.Guarded {
 		return nil
 	}
 	delete(w.things, r.ID)
@@ -210,5 +214,29 @@ func (w *World) Remove(_ context.Context, r engine.Record, _ func(string)) error
 	}
 	w.Changes["remove "+r.ID]++
 	w.Log = append(w.Log, "remove "+r.ID)
+	return nil
+}
+
+// Object implements [engine.Guard].
+func (w *World) Object(_ context.Context, r engine.Record) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if why := w.InTheWay[r.ID]; why != "" {
+		return errors.New(why)
+	}
+	return nil
+}
+
+// Seal implements [engine.Guard]: a sealed thing has another value.
+func (w *World) Seal(_ context.Context, r engine.Record) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if why := w.Coming[r.ID]; why != "" {
+		return errors.New(why)
+	}
+	if w.things[r.ID] != "" {
+		w.things[r.ID] = "sealed"
+	}
+	w.Log = append(w.Log, "seal "+r.ID)
 	return nil
 }

@@ -188,9 +188,10 @@ func settled(r Resource, found drift.Report) error {
 }
 
 // Remove implements [engine.Executor]. What updraft did not make is left alone,
-// and what belongs to something that is gone is taken to be gone.
+// except for what comes about by itself ([Host]), and what belongs to something
+// that is gone is taken to be gone.
 func (x *Executor) Remove(ctx context.Context, rec engine.Record, log func(string)) error {
-	if !rec.Made {
+	if !rec.Made && !rec.Guarded {
 		return nil
 	}
 	r, err := decode(rec.Kind, rec.Removal)

@@ -89,7 +89,7 @@ func encode(r Resource) json.RawMessage {
 // decode returns what a record says how to find.
 func decode(kind string, removal json.RawMessage) (Resource, error) {
 	kind = strings.TrimPrefix(kind, kindPrefix)
-	for _, k := range Kinds() {
+	for _, k := range append(Kinds(), hostKind()) {
 		if k.Name != kind {
 			continue
 		}
@@ -170,9 +170,13 @@ func waysOut(resources []Resource) map[Resource][]string {
 
 // Node returns a node without edges.
 func Node(r Resource) *engine.Node {
-	return &engine.Node{
+	n := &engine.Node{
 		ID: ID(r), Kind: kindPrefix + r.Kind(), Key: r.Key(), Scope: Scope, Phase: engine.Start, Body: Body{r},
 	}
+	if h, ok := r.(*Host); ok {
+		n.Guarded, n.Outlives = true, h.Outlives
+	}
+	return n
 }
 
 // Validation that several kinds share.

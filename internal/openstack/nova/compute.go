@@ -1,9 +1,15 @@
 package nova
 
 import (
+	"fmt"
+	"path"
+
+	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/openstack/libvirt"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
+	"github.com/updraft-cloud/updraft/internal/resource/command"
 	"github.com/updraft-cloud/updraft/internal/resource/container"
+	"github.com/updraft-cloud/updraft/internal/spec"
 )
 
 // compute adds nova-compute. It is root in its container, as it makes disks and
@@ -14,12 +20,33 @@ func compute(b *stack.Builder) {
 	conf := b.Oslo("nova.conf", computeConfig(d, b.Host.Name, d.Address(b.Host)), name)
 	kvm, qemu := b.Config("virt-kvm.conf", virtConfig("kvm")), b.Config("virt-qemu.conf", virtConfig("qemu"))
 	start := b.Config("compute.sh", startProgram(d.Spec.VirtType))
+	identity(b)
 	b.Container(container.Resource{
 		Name: "nova-compute", Image: image, Privileged: true, Exec: []string{"sh", "-eu", start},
 		Volumes:   conf.Mounted(append(libvirt.Shared(), stack.Mount(kvm, kvm), stack.Mount(qemu, qemu), stack.Mount(start, start))...),
 		RestartOn: conf.Watched(kvm, qemu, start),
 		After:     []string{libvirt.Container},
-	}, "container:"+libvirt.Container, stack.OnHost(d.First(), "container:nova-conductor"))
+	}, "container:"+libvirt.Container, "command:"+identityJob, stack.OnHost(d.First(), "container:nova-conductor"))
+}
+
+// Identity is the UUID by which Nova knows what a compute has, and Placement the
+// compute.
+func Identity(d *stack.Deployment, h *spec.Host) string {
+	return stack.UUID("compute", d.Cloud.Name, h.Name)
+}
+
+const identityJob = "nova compute identity"
+
+// identity adds the command that tells nova-compute who it is. Left to itself it
+// makes an identity up when it first starts, and never starts again where that was
+// lost with the disk. One that there is stays.
+//
+// Source: Nova's documentation, "Compute Node Identification".
+func identity(b *stack.Builder) {
+	at := path.Join(libvirt.ServersDir(), "compute_id")
+	b.Command(command.Resource{
+		Name: identityJob, Script: fmt.Sprintf("echo %[1]s >%[2]s.new\nmv %[2]s.new %[2]s\n", Identity(b.D, b.Host), at), Creates: at,
+	}, engine.Configure, "directory:"+libvirt.ServersDir())
 }
 
 // startProgram starts nova-compute with what the host can run servers with. That

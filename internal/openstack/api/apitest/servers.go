@@ -14,13 +14,13 @@ func (c *Cloud) servers(path []string, r *http.Request) (int, any) {
 		return http.StatusOK, obj{"hypervisors": c.things["hypervisors"]}
 	}
 	if path[0] == "os-services" {
-		return http.StatusOK, obj{"services": c.things["compute_services"]}
+		return c.computeServices(path, r)
 	}
 	switch {
 	case len(path) == 1 && r.Method == http.MethodPost:
 		return c.boot(r)
 	case len(path) == 2 && path[1] == "detail":
-		return http.StatusOK, obj{"servers": c.listServers()}
+		return http.StatusOK, obj{"servers": c.listServers(r)}
 	}
 	s := c.byID("servers", path[1])
 	if s == nil {
@@ -86,9 +86,9 @@ func (c *Cloud) boot(r *http.Request) (int, any) {
 }
 
 // listServers shows servers that are being deleted one more time.
-func (c *Cloud) listServers() []obj {
+func (c *Cloud) listServers(r *http.Request) []obj {
 	out := []obj{}
-	for _, s := range slices.Clone(c.things["servers"]) {
+	for _, s := range c.matching("servers", r) {
 		out = append(out, s)
 		if s["deleting"] != nil {
 			c.end(s)

@@ -16,7 +16,7 @@ func (c *Cloud) route(service string, path []string, r *http.Request) (int, any)
 	at := service + "/" + path[0]
 	switch {
 	case service == "placement":
-		return http.StatusOK, obj{"versions": []obj{{"id": "v1.0", "max_version": "1.39", "min_version": "1.0"}}}
+		return c.placement(path, r)
 	case at == "identity/role_assignments":
 		return http.StatusOK, obj{"role_assignments": c.assignments()}
 	case service == "identity" && slices.Contains(path, "users") && slices.Contains(path, "roles"):
@@ -36,7 +36,7 @@ func (c *Cloud) route(service string, path []string, r *http.Request) (int, any)
 	case at == "network/security-group-rules":
 		return c.rule(path, r)
 	case at == "network/agents":
-		return http.StatusOK, obj{"agents": c.things["agents"]}
+		return c.agents(path, r)
 	case at == "compute/servers" || at == "compute/os-hypervisors" || at == "compute/os-services":
 		return c.servers(path, r)
 	}
