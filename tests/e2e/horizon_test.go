@@ -40,7 +40,8 @@ func dashboard(t *testing.T, c *cloud, server string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.do("its connection", connected(chromedp.WithPollingInFrame(frame[0])))
+	in := chromedp.WithPollingInFrame(frame[0])
+	b.do("its connection", connected(in), drawn(in), chromedp.ScrollIntoView(chromedp.CSS("iframe#console_embed")))
 	b.shot("console-in-horizon")
 	b.expectNoTroubles()
 }
@@ -60,11 +61,11 @@ func connected(options ...chromedp.PollOption) step {
 
 // drawn waits for noVNC's canvas to show something bright, such as the firmware's
 // text: as long as nothing has come, all of it is black.
-func drawn() step {
+func drawn(options ...chromedp.PollOption) step {
 	return chromedp.Poll[chromedp.Void](`(() => {
 		const c = document.querySelector("#screen canvas");
-		return c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v, i) => i % 4 < 3 && v > 64);
-	})()`)
+		return c?.width > 0 && c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v, i) => i % 4 < 3 && v > 64);
+	})()`, options...)
 }
 
 // authority looks at the dashboard where it is, with a browser that has imported

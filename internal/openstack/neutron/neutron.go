@@ -95,7 +95,7 @@ func serverConfig(d *stack.Deployment, address string) *stack.INI {
 		"auth_strategy", "keystone",
 		"api_workers", d.Spec.Workers,
 		// With OVN nobody calls: its agents have OVN's databases. A worker would
-		// wait for nothing, with 60 MiB.
+		// wait for nothing, with some 30 MiB.
 		"rpc_workers", 0,
 		"rpc_state_report_workers", 0,
 		"dhcp_agent_notification", false,
