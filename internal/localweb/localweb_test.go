@@ -194,6 +194,16 @@ func TestLinksToOtherSitesLeadToWhereTheyAreShown(t *testing.T) {
 	}
 }
 
+func TestWhatHasNotChangedHasNoLength(t *testing.T) {
+	s := show(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusNotModified)
+	})
+	if r := s.ask(s.addr); r.status != http.StatusNotModified || r.header.Get("Content-Length") != "" {
+		t.Errorf("%d: %v", r.status, r.header)
+	}
+}
+
 func TestASiteThatDoesNotAnswerIsNamed(t *testing.T) {
 	s := show(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	r := s.ask(s.addr)

@@ -88,7 +88,8 @@ func here(c *http.Cookie) *http.Cookie {
 // page makes links of a page lead to where other sites are shown.
 func (v visit) page(r *http.Response) error {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if len(v.site.Links) == 0 || kind != "text/html" && kind != "application/json" || r.Header.Get("Content-Encoding") != "" || r.Request.Method == http.MethodHead {
+	page := kind == "text/html" || kind == "application/json"
+	if !page || len(v.site.Links) == 0 || r.Body == http.NoBody || r.Header.Get("Content-Encoding") != "" {
 		return nil
 	}
 	text, err := io.ReadAll(io.LimitReader(r.Body, maxPage+1))
