@@ -41,7 +41,7 @@ func dashboard(t *testing.T, c *cloud, server string) {
 		t.Fatal(err)
 	}
 	in := chromedp.WithPollingInFrame(frame[0])
-	b.do("its connection", connected(in), drawn(in), chromedp.ScrollIntoView(chromedp.CSS("iframe#console_embed")))
+	b.do("its connection", connected(in), drawn(in))
 	b.shot("console-in-horizon")
 	b.expectNoTroubles()
 }
