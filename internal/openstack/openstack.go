@@ -76,6 +76,7 @@ func host(d *stack.Deployment, h *spec.Host, images []string) []stack.Item {
 		Resource: &file.Resource{Path: stack.CAFile, Content: d.Secrets.Authority(), Mode: "0644", Owner: "root", Group: "root"},
 		Phase:    engine.Configure,
 	})
+	keepalive(b)
 	needs := podman(b)
 	for _, name := range images {
 		b.Add(imageReady(d, name, needs))

@@ -78,6 +78,11 @@ type Needer interface{ Needs() []string }
 // boot before it observes again.
 type Rebooter interface{ Reboots() bool }
 
+// Settler is a resource of which some attributes may come right by themselves
+// after Apply, such as whether a member of a cluster that is just forming answers.
+// When only these differ after Apply, it is tried again.
+type Settler interface{ Settles(attr string) bool }
+
 // Batcher is a resource of which several can be applied at a fraction of the
 // cost of one after the other, such as packages. The host agent collects those
 // waiting at the same time and calls ApplyBatch of the first with all of them.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/hostagent/proto"
 	"github.com/updraft-cloud/updraft/internal/resource"
+	"github.com/updraft-cloud/updraft/internal/retry"
 )
 
 // apply makes the host agree with a resource, and looks whether it does. A
@@ -71,7 +73,17 @@ func (s *server) agrees(ctx context.Context, h resource.Host, kind string, res r
 			attrs[i] = fmt.Sprintf("%s (is %q, should be %q)", c.Attr, c.From, c.To)
 		}
 	}
-	return fmt.Errorf("it still differs after it was changed, in %s", strings.Join(attrs, ", "))
+	err = fmt.Errorf("it still differs after it was changed, in %s", strings.Join(attrs, ", "))
+	if settles(res, found) {
+		return retry.Mark(err, retry.Transient)
+	}
+	return err
+}
+
+// settles reports whether all that differs may come right by itself.
+func settles(res resource.Resource, found drift.Report) bool {
+	st, ok := res.(resource.Settler)
+	return ok && len(found.Changes) > 0 && !slices.ContainsFunc(found.Changes, func(c drift.Change) bool { return !st.Settles(c.Attr) })
 }
 
 func (s *server) remove(ctx context.Context, log func(string), req proto.RemoveRequest) error {

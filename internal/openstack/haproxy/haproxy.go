@@ -143,6 +143,10 @@ func api(b *strings.Builder, d *stack.Deployment, s stack.Service, e stack.Endpo
 	line("option httpchk")
 	line("http-check send meth GET uri %s ver HTTP/1.1 hdr Host %s hdr Connection close", e.Check, d.VIP())
 	line("http-check expect status %s", e.Status)
+	if e.Costly {
+		line("timeout check 10s")
+		line("default-server inter 5s fastinter 2s downinter 2s")
+	}
 	line("balance leastconn")
 	if e.Timeout > defaultTimeout {
 		line("timeout client %ds", e.Timeout)

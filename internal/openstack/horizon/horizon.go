@@ -32,7 +32,7 @@ const (
 func Service() stack.Service {
 	return stack.Service{
 		Name: name, Doc: "The dashboard (Horizon).", Build: build,
-		Endpoints: []stack.Endpoint{{Port: stack.DashboardPort, Check: "/auth/login/", Status: "200", Sticky: true}},
+		Endpoints: []stack.Endpoint{{Port: stack.DashboardPort, Check: "/auth/login/", Status: "200", Costly: true, Sticky: true}},
 		Sections:  []string{settings},
 		Setting: func(key string, _ json.RawMessage) (fault, mend string) {
 			if !settingRE.MatchString(key) {

@@ -68,6 +68,10 @@ type Endpoint struct {
 	// Check is what HAProxy asks for to see whether a controller answers, and
 	// Status what it expects (HAProxy's notation, such as 200-399).
 	Check, Status string
+	// Costly says that answering Check is work, which is then asked for less often:
+	// controllers that start, and are busy with it, would otherwise be kept from
+	// it by the questions whether they are done.
+	Costly bool
 	// Timeout bounds how long HAProxy lets a request take, in seconds; 0 means
 	// the default of 60.
 	Timeout int

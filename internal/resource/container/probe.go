@@ -55,6 +55,10 @@ func (r *Resource) validateReady(fault faultFunc) {
 	}
 }
 
+// Settles reports whether it may come right by itself: a member that joins a
+// cluster answers, and for a moment does not when the next one joins.
+func (*Resource) Settles(attr string) bool { return attr == "ready" }
+
 // said is the outcome of a look.
 type said struct{ err error }
 
