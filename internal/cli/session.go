@@ -70,6 +70,7 @@ func (a *app) read(applying bool) (*session, error) {
 		return nil, err
 	}
 	diags = append(diags, more...)
+	s.tellRenewals(&diags, applying)
 	diags.Sort()
 	if err := diags.Err(); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/updraft-cloud/updraft/internal/compile"
 	"github.com/updraft-cloud/updraft/internal/diag"
@@ -42,6 +43,24 @@ func (s *session) openSecrets(applying bool) error {
 	}
 	s.secrets = planned
 	return nil
+}
+
+// tellRenewals warns of certificates whose end is near.
+func (s *session) tellRenewals(diags *diag.List, applying bool) {
+	if s.secrets == nil || s.cloud.OpenStack == nil {
+		return
+	}
+	mend := "updraft up replaces it"
+	if applying {
+		mend = "it is replaced now"
+	}
+	for _, r := range s.secrets.Renewals() {
+		what := "the certificate " + r.Name
+		if r.Name == secret.CAName {
+			what = "the cloud's certificate authority"
+		}
+		diags.Warnf(s.cloud.OpenStack.Pos, "openstack", mend, "%s ends on %s", what, r.Ends.Format(time.DateOnly))
+	}
 }
 
 // stackInput is what the section openstack is compiled with.

@@ -91,8 +91,9 @@ func (s stand) sshKey(name string) (private, public string, err error) {
 	return s.pem(name + " key"), "ssh-ed25519 " + s.password(name), nil
 }
 
-func (s stand) authority(_ pki.Authority, commonName string, _ time.Time) (pki.Authority, error) {
-	return pki.Public(s.pem(commonName), ""), nil
+// authority keeps those that are trusted: hosts still show their certificates.
+func (s stand) authority(before pki.Authority, commonName string, _ time.Time) (pki.Authority, error) {
+	return pki.Public(s.pem(commonName), before.Bundle()), nil
 }
 
 func (s stand) certificate(_ pki.Authority, name string, sans []string, _ time.Time) (cert, key string, err error) {

@@ -198,12 +198,13 @@ func TestCertificateIsIssuedAnewOnlyWhenItMustBe(t *testing.T) {
 		sans  []string
 		then  func(*secret.Store) error
 		want  bool // a new one
+		old   bool // which is told of
 	}{
 		{rule: "not in the next run", sans: []string{"a.internal", "10.0.0.1"}},
 		{rule: "not for another order of its names", sans: []string{"10.0.0.1", "a.internal", "a.internal"}},
 		{rule: "not while a third of its life is left", after: 240 * day, sans: []string{"a.internal", "10.0.0.1"}},
-		{rule: "in its last third", after: 245 * day, sans: []string{"a.internal", "10.0.0.1"}, want: true},
-		{rule: "when it is over", after: 500 * day, sans: []string{"a.internal", "10.0.0.1"}, want: true},
+		{rule: "in its last third", after: 245 * day, sans: []string{"a.internal", "10.0.0.1"}, want: true, old: true},
+		{rule: "when it is over", after: 500 * day, sans: []string{"a.internal", "10.0.0.1"}, want: true, old: true},
 		{rule: "for another name", sans: []string{"b.internal", "10.0.0.1"}, want: true},
 		{rule: "for one name less", sans: []string{"a.internal"}, want: true},
 		{rule: "for another authority", sans: []string{"a.internal", "10.0.0.1"}, want: true,
@@ -231,6 +232,9 @@ func TestCertificateIsIssuedAnewOnlyWhenItMustBe(t *testing.T) {
 				t.Errorf("issued anew: %v", cert2 != cert)
 			}
 			verify(t, s.CA().Cert, cert2, c.sans[0], p.now)
+			if told := s.Renewals(); (len(told) == 1 && told[0].Name == "c") != c.old {
+				t.Errorf("it tells of %v", told)
+			}
 		})
 	}
 }
@@ -278,6 +282,12 @@ func TestAuthorityIsReplacedBeforeItIsTooOld(t *testing.T) {
 	ca := s.CA()
 	if ca.Cert == first || ca.Older != first {
 		t.Error("not replaced, or the old one is not trusted any longer")
+	}
+	if told := s.Renewals(); len(told) != 1 || told[0].Name != secret.CAName {
+		t.Errorf("it tells of %v", told)
+	}
+	if planned, err := secret.Plan(p.opts()); err != nil || !strings.HasSuffix(planned.CA().Bundle(), first) {
+		t.Errorf("a plan does not believe the hosts any longer: %v", err)
 	}
 	cert, _ := s.Certificate("c", "a.internal")
 	verify(t, ca.Cert, cert, "a.internal", p.now.AddDate(0, 11, 0))

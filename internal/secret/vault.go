@@ -20,6 +20,7 @@ type vault struct {
 	mu      sync.Mutex
 	entries map[string]*entry
 	asked   map[string][]string // the names that certificates were asked for with
+	ended   []Renewal           // what was replaced for its age
 	dirty   bool
 	err     error // the first fault
 }
@@ -44,6 +45,22 @@ func (v *vault) List() []Info {
 		out = append(out, e.info())
 	}
 	slices.SortFunc(out, func(a, b Info) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// Renewal is a certificate, or the authority, that is replaced because its end is
+// near.
+type Renewal struct {
+	Name string
+	Ends time.Time
+}
+
+// Renewals implements [Source].
+func (v *vault) Renewals() []Renewal {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	out := slices.Clone(v.ended)
+	slices.SortFunc(out, func(a, b Renewal) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 
@@ -118,6 +135,7 @@ func (v *vault) CA() pki.Authority {
 func (v *vault) ca() pki.Authority {
 	e := v.get(CAName, KindCA, v.newCA)
 	if left, err := pki.Left(e.Public, v.now()); err == nil && left < pki.LeafLife {
+		v.ended = append(v.ended, Renewal{Name: CAName, Ends: v.now().Add(left).UTC()})
 		e = v.renew(e, v.newCA)
 	}
 	return pki.WithKey(e.Public, e.Older, e.Key)
@@ -151,6 +169,9 @@ func (v *vault) Certificate(name string, sans ...string) (cert, key string) {
 	}
 	e := v.get(name, KindCertificate, issue)
 	if v.err == nil && !ca.Fresh(e.Public, sans, v.now()) && !IsPlaceholder(e.Public) {
+		if end, near := pki.NearEnd(e.Public, v.now()); near {
+			v.ended = append(v.ended, Renewal{Name: name, Ends: end})
+		}
 		e = v.renew(e, issue)
 	}
 	return e.Public, e.Key

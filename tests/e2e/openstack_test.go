@@ -63,6 +63,7 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 		}
 	})
 	t.Run("no secret is where it does not belong", func(t *testing.T) { noSecrets(t, c.with(t), out) })
+	t.Run("every port that others can reach speaks TLS", func(t *testing.T) { everyPortSpeaksTLS(t, c.with(t)) })
 	t.Run("the stock client works with the files handed over", func(t *testing.T) { stockClient(t, c.with(t)) })
 	t.Run("a browser trusts the authority handed over", func(t *testing.T) { authority(t, c.with(t)) })
 	t.Run("an option of Nova restarts Nova and nothing else", func(t *testing.T) { novaOption(t, c.with(t)) })

@@ -8,10 +8,10 @@ package glance
 
 import (
 	"path"
-	"strconv"
 
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/resource/container"
+	"github.com/updraft-cloud/updraft/internal/spec"
 )
 
 const (
@@ -30,7 +30,7 @@ func Service() stack.Service {
 		Name: name, Doc: "Images (Glance), kept as files.", Build: build, User: name,
 		Databases: []stack.Database{{Name: name, User: name}},
 		Endpoints: []stack.Endpoint{{
-			Service: name, Type: "image", Port: port, Check: "/healthcheck", Status: "200", Timeout: requestTimeout,
+			Service: name, Type: "image", Port: port, Check: "/healthcheck", Status: "200", Timeout: requestTimeout, Peers: true,
 		}},
 		Sections: sections(), Options: options,
 	}
@@ -44,8 +44,8 @@ func build(d *stack.Deployment) []stack.Item {
 	var out []stack.Item
 	for _, h := range d.Spec.Controllers {
 		b := d.On(h, name)
-		listen := d.Address(h) + ":" + strconv.Itoa(port)
-		conf := b.Oslo("glance-api.conf", config(d, listen), name)
+		listen := stack.HostPort(stack.Local, port)
+		conf := b.Oslo("glance-api.conf", config(d, h), name)
 		data := b.Data(name)
 		schema := stack.OnHost(d.First(), "command:glance schema")
 		if h == d.First() {
@@ -59,6 +59,8 @@ func build(d *stack.Deployment) []stack.Item {
 		})
 		b.Container(container.Resource{
 			Name: name, Image: "openstack", User: name, Exec: stack.Serve(ini),
+			// By which it believes the other controllers.
+			Env:       map[string]string{"REQUESTS_CA_BUNDLE": stack.CAFile},
 			Volumes:   conf.Mounted(stack.Mount(ini, ini), container.Volume{Source: data, Target: dataDir}),
 			RestartOn: conf.Watched(ini),
 			Ready:     &container.Ready{HTTP: "http://" + listen + "/healthcheck", Status: []int{200}, Timeout: stack.Patience},
@@ -71,13 +73,13 @@ func build(d *stack.Deployment) []stack.Item {
 // dataDir is where Glance sees its data.
 const dataDir = "/var/lib/glance"
 
-func config(d *stack.Deployment, listen string) *stack.INI {
+func config(d *stack.Deployment, h *spec.Host) *stack.INI {
 	var f stack.INI
 	stack.Logging(&f)
 	f.SetAll("DEFAULT",
 		"enabled_backends", "store:file",
 		// Imports are staged on the controller that took them.
-		"worker_self_reference_url", "http://"+listen,
+		"worker_self_reference_url", "https://"+stack.HostPort(d.Address(h), port),
 	)
 	stack.DatabaseSection(d, &f, "database", name, name)
 	f.Set("glance_store", "default_backend", "store")

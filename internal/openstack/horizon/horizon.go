@@ -11,7 +11,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
@@ -51,7 +50,7 @@ func build(d *stack.Deployment) []stack.Item {
 		local := b.Config("settings.py", localSettings(d))
 		key := b.Secret("secret-key", d.Secrets.Password(secretKey), name)
 		data := b.Data(name)
-		listen := d.Address(h) + ":" + strconv.Itoa(stack.DashboardPort)
+		listen := stack.HostPort(stack.Local, stack.DashboardPort)
 		static := d.Release.Path("horizon-static")
 		ini := b.UWSGI(stack.UWSGI{
 			Name: name, App: d.Release.Path("horizon-wsgi"), Dir: d.Release.Path("horizon"), Listen: listen, User: name,
@@ -65,7 +64,7 @@ func build(d *stack.Deployment) []stack.Item {
 			},
 			RestartOn: []string{local, key, ini},
 			Ready:     &container.Ready{HTTP: "http://" + listen + "/auth/login/", Status: []int{200}, Timeout: stack.Patience},
-		}, "directory:"+data)
+		}, "directory:"+data, "container:memcached")
 		out = append(out, b.Items()...)
 	}
 	return out
@@ -94,7 +93,9 @@ func localSettings(d *stack.Deployment) string {
 	set("WEBROOT", "/")
 	set("SESSION_ENGINE", "django.contrib.sessions.backends.cache")
 	set("CACHES", map[string]any{"default": map[string]any{
-		"BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache", "LOCATION": d.Each(stack.MemcachePort),
+		"BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache", "LOCATION": d.Memcached(),
+		// A memcached that is down holds nothing, which is no error.
+		"OPTIONS": map[string]any{"ignore_exc": true},
 	}})
 	fmt.Fprintf(&b, "SECURE_PROXY_SSL_HEADER = (%s, %s)\n", python("HTTP_X_FORWARDED_PROTO"), python("https"))
 	set("CSRF_COOKIE_SECURE", true)

@@ -27,7 +27,7 @@ func bootstrap(b *stack.Builder, conf stack.Oslo, needs []string) {
 	password := b.Secret("admin-password", d.Secrets.Password(stack.SecretAdmin), name)
 	url := d.AuthURL()
 	run := []string{
-		"python3", program, password, strings.Join(d.Each(stack.MemcachePort), ","),
+		"python3", program, password, strings.Join(d.Memcached(), ","),
 		"--bootstrap-username", "admin", "--bootstrap-project-name", "admin", "--bootstrap-role-name", "admin",
 		"--bootstrap-service-name", name, "--bootstrap-region-id", d.Spec.Region,
 		"--bootstrap-public-url", url, "--bootstrap-internal-url", url, "--bootstrap-admin-url", url,

@@ -59,7 +59,7 @@ func build(d *stack.Deployment) []stack.Item {
 
 // serve adds the API. It waits for the schema: a token cannot be had before.
 func serve(b *stack.Builder, conf stack.Oslo, needs []string) {
-	listen := b.D.Address(b.Host) + ":" + strconv.Itoa(stack.KeystonePort)
+	listen := stack.HostPort(stack.Local, stack.KeystonePort)
 	ini := b.UWSGI(stack.UWSGI{
 		Name: name, App: b.D.Release.Path("keystone-wsgi"), Listen: listen, Processes: b.D.Spec.Workers, Threads: threads,
 	})

@@ -14,15 +14,19 @@ package mariadb
 
 import (
 	_ "embed"
+	"fmt"
 	"net/netip"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/updraft-cloud/updraft/internal/configset"
+	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
+	"github.com/updraft-cloud/updraft/internal/resource/command"
 	"github.com/updraft-cloud/updraft/internal/resource/container"
 	"github.com/updraft-cloud/updraft/internal/spec"
+	"github.com/updraft-cloud/updraft/internal/transport"
 )
 
 const (
@@ -80,13 +84,8 @@ func build(d *stack.Deployment) []stack.Item {
 func server(b *stack.Builder, after []string) {
 	dir := b.Dir(stack.ConfigDir(name), "", "0755")
 	data := b.Data(user)
-	address := b.D.Address(b.Host)
-	cert, key := b.D.Secrets.Certificate(name+"-"+b.Host.Name, b.D.VIP().String(), address, b.Host.Name)
-	watched := []string{
-		b.Config("mariadb.cnf", config(b.D, b.Host)),
-		b.Config("cert.pem", cert),
-		b.Secret("key.pem", key, user),
-	}
+	leaf := b.Leaf(user, b.D.VIP().String())
+	watched := []string{b.Config("mariadb.cnf", config(b.D, b.Host))}
 	volumes := []container.Volume{stack.Mount(dir, dir), {Source: data, Target: data}}
 	run := []string{"mariadbd", "--defaults-file=" + path.Join(dir, "mariadb.cnf")}
 	if replicated(b.D) {
@@ -100,10 +99,12 @@ func server(b *stack.Builder, after []string) {
 		Needs: []string{"directory:" + data},
 	})
 	b.Container(container.Resource{
-		Name: name, Image: image, User: user, Exec: run, Volumes: volumes, RestartOn: watched,
+		Name: name, Image: image, User: user, Exec: run, Volumes: volumes,
+		RestartOn:   watched,
 		Ready:       &container.Ready{Exec: query("SELECT 1"), Timeout: "5m"},
 		StopTimeout: "60s",
-	}, append(after, "command:mariadb data directory")...)
+	}, append(after, "command:mariadb data directory", "file:"+leaf)...)
+	certificate(b, leaf)
 }
 
 // initScript makes the system tables in a directory that gets its name when they
@@ -117,6 +118,29 @@ mv -T "$1/new" "$1/data"
 // query is the command line that asks the server something, in its container.
 func query(sql string) []string {
 	return []string{"mariadb", "--no-defaults", "--skip-ssl", "--socket=" + stack.DatabaseSocket, "--batch", "--skip-column-names", "--execute=" + sql}
+}
+
+// certificate adds the command that makes the server read its certificate again
+// when it shows another than the file's. Connections go on.
+//
+// Source: MariaDB's documentation, "FLUSH"; Galera's, "SSL Certificates".
+func certificate(b *stack.Builder, leaf string) {
+	flush := "FLUSH SSL"
+	if replicated(b.D) {
+		flush += "; SET GLOBAL wsrep_provider_options = 'socket.ssl_reload=1'"
+	}
+	inside := func(c ...string) string { return stack.Inside(name, transport.Quote(c...)) }
+	shown := query("SHOW STATUS LIKE 'Ssl_server_not_after'")
+	shown[slices.Index(shown, "--skip-ssl")] = "--ssl"
+	b.Add(configset.Item{
+		Resource: &command.Resource{
+			Name:   "mariadb certificate",
+			Script: inside(query(flush)...),
+			Unless: fmt.Sprintf(`test "$(%s | cut -f 2)" = "$(%s | cut -d = -f 2)"`,
+				inside(append(shown, "--skip-ssl-verify-server-cert")...), inside("openssl", "x509", "-noout", "-enddate", "-in", leaf)),
+		},
+		Phase: engine.Start, Needs: []string{"container:" + name}, Triggers: []string{"file:" + leaf},
+	})
 }
 
 // replicated reports whether there is more than one server.
@@ -137,7 +161,7 @@ func peers(d *stack.Deployment, h *spec.Host) string {
 // Source: MariaDB's documentation, "Server System Variables", "Galera Cluster
 // System Variables".
 func config(d *stack.Deployment, h *spec.Host) string {
-	dir, data := stack.ConfigDir(name), stack.DataDir(name)
+	data, leaf := stack.DataDir(name), stack.LeafFile(name)
 	f := &stack.INI{}
 	f.SetAll(section,
 		"datadir", data+"/data",
@@ -151,8 +175,8 @@ func config(d *stack.Deployment, h *spec.Host) string {
 		"max_connections", maxConnections,
 		"innodb_buffer_pool_size", bufferPool,
 		"performance_schema", "OFF",
-		"ssl_cert", dir+"/cert.pem",
-		"ssl_key", dir+"/key.pem",
+		"ssl_cert", leaf,
+		"ssl_key", leaf,
 		"ssl_ca", stack.CAFile,
 		"tls_version", "TLSv1.2,TLSv1.3",
 		// HAProxy's checks and ready probes are no attackers.
@@ -165,14 +189,22 @@ func config(d *stack.Deployment, h *spec.Host) string {
 	return f.String()
 }
 
-// galera sets how the server replicates. Whole copies go by rsync: with
-// mariadb-backup they need an account whose password every member knows.
+// galera sets how the server replicates: over TLS, in which members show each
+// other a certificate of the cloud's authority. Whole copies go by rsync through
+// stunnel: with mariadb-backup they need an account whose password every member
+// knows.
 func galera(d *stack.Deployment, h *spec.Host, f *stack.INI) {
 	var all []string
 	for _, c := range d.Spec.Controllers {
 		all = append(all, d.Address(c))
 	}
-	address := d.Address(h)
+	address, leaf := d.Address(h), stack.LeafFile(name)
+	options := []string{
+		"gmcast.listen_addr=ssl://" + stack.HostPort(netip.MustParseAddr(address).String(), galeraPort), "gcache.size=128M",
+		"socket.ssl=yes", "socket.ssl_cert=" + leaf, "socket.ssl_key=" + leaf, "socket.ssl_ca=" + stack.CAFile,
+	}
+	// Of its own accord the script copies in plain where it finds no stunnel.
+	f.Set("sst", "ssl-mode", "VERIFY_CA")
 	f.SetAll(section,
 		"binlog_format", "ROW",
 		"default_storage_engine", "InnoDB",
@@ -185,6 +217,6 @@ func galera(d *stack.Deployment, h *spec.Host, f *stack.INI) {
 		"wsrep_node_name", h.Name,
 		"wsrep_sst_method", "rsync",
 		"wsrep_slave_threads", max(1, d.Spec.Workers),
-		"wsrep_provider_options", "gmcast.listen_addr=tcp://"+netip.MustParseAddr(address).String()+":"+strconv.Itoa(galeraPort)+";gcache.size=128M",
+		"wsrep_provider_options", strings.Join(options, ";"),
 	)
 }

@@ -2,7 +2,10 @@
 // validated lately, and the dashboard's sessions.
 //
 // Each controller has one, and every client knows all of them: losing one costs
-// what was in it, which is only ever a copy.
+// what was in it, which is only ever a copy. It listens on its own host alone, for
+// HAProxy and its clients there; between controllers HAProxy speaks TLS for both,
+// since the clients in use have no TLS for memcached that all of them know
+// (oslo.cache's pool has none).
 package memcached
 
 import (
@@ -26,14 +29,13 @@ func build(d *stack.Deployment) []stack.Item {
 	var out []stack.Item
 	for _, h := range d.Spec.Controllers {
 		b := d.On(h, "memcached")
-		address := d.Address(h)
 		b.Container(container.Resource{
 			Name: "memcached", Image: "infra", User: "memcache",
 			Exec: []string{
-				"memcached", "-l", address, "-p", strconv.Itoa(stack.MemcachePort), "-m", strconv.Itoa(megabytes),
+				"memcached", "-l", stack.Local, "-p", strconv.Itoa(stack.MemcachePort), "-m", strconv.Itoa(megabytes),
 				"-t", "1", "-U", "0",
 			},
-			Ready: &container.Ready{TCP: address + ":" + strconv.Itoa(stack.MemcachePort)},
+			Ready: &container.Ready{TCP: stack.HostPort(stack.Local, stack.MemcachePort)},
 		})
 		out = append(out, b.Items()...)
 	}

@@ -10,17 +10,19 @@ import (
 // below /run/netns of the host, so that they outlive the container.
 func agent(b *stack.Builder) {
 	conf := b.Oslo("neutron.conf", agentConfig(b.D), name)
+	leaf := b.Leaf(name)
 	data := b.Data(name)
 	run := b.Runtime("/run/netns", "/run/openvswitch")
 	b.Container(container.Resource{
 		Name: "ovn-metadata", Image: image, Privileged: true, Exec: withConfig("neutron-ovn-metadata-agent"),
 		Volumes: conf.Mounted(
+			leafVolume(),
 			container.Volume{Source: "/run/netns", Target: "/run/netns", Options: "rshared"},
 			container.Volume{Source: "/run/openvswitch", Target: "/run/openvswitch"},
 			container.Volume{Source: data, Target: stateDir},
 		),
 		RestartOn: conf.Paths,
-	}, run, "directory:"+data, "container:ovn-controller")
+	}, run, "file:"+leaf, "directory:"+data, "container:ovn-controller")
 }
 
 func agentConfig(d *stack.Deployment) *stack.INI {

@@ -8,7 +8,6 @@ package neutron
 
 import (
 	"path"
-	"strconv"
 	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
@@ -52,8 +51,8 @@ func build(d *stack.Deployment) []stack.Item {
 // ends.
 func server(b *stack.Builder) {
 	d := b.D
-	address := d.Address(b.Host)
-	conf := b.Oslo("neutron.conf", serverConfig(d, address), name)
+	conf := b.Oslo("neutron.conf", serverConfig(d), name)
+	leaf := b.Leaf(name)
 	schema := stack.OnHost(d.First(), "command:neutron schema")
 	if b.Host == d.First() {
 		job := stack.Job{Image: image, User: name, Run: withConfig("neutron-db-manage", "upgrade", "heads"), Volumes: conf.Volumes, Needs: conf.Needs()}
@@ -61,9 +60,9 @@ func server(b *stack.Builder) {
 	}
 	b.Container(container.Resource{
 		Name: "neutron-server", Image: image, User: name, Exec: withConfig("neutron-server"),
-		Volumes: conf.Volumes, RestartOn: conf.Paths,
-		Ready: &container.Ready{HTTP: "http://" + address + ":" + strconv.Itoa(port) + "/", Status: []int{200}, Timeout: stack.Patience},
-	}, schema, "container:ovn-nb", "container:ovn-sb")
+		Volumes: conf.Mounted(leafVolume()), RestartOn: conf.Paths,
+		Ready: &container.Ready{HTTP: "http://" + stack.HostPort(stack.Local, port) + "/", Status: []int{200}, Timeout: stack.Patience},
+	}, schema, "file:"+leaf, "container:ovn-nb", "container:ovn-sb")
 }
 
 // withConfig is a program that is told of its configuration: left to themselves,
@@ -80,15 +79,28 @@ func common(d *stack.Deployment) *stack.INI {
 	stack.Messaging(d, &f)
 	stack.Locks(&f, path.Join(stateDir, "locks"))
 	f.SetAll("ovn", "ovn_sb_connection", stack.OVNSouth(d), "ovn_metadata_enabled", true)
+	proof(&f, "ovn_sb")
 	return &f
+}
+
+// proof sets what Neutron shows to one of OVN's databases, and whom it believes
+// there. The files are read again for each connection.
+func proof(f *stack.INI, database string) {
+	leaf := stack.LeafFile(name)
+	f.SetAll("ovn", database+"_private_key", leaf, database+"_certificate", leaf, database+"_ca_cert", stack.CAFile)
+}
+
+// leafVolume is the directory of the certificate.
+func leafVolume() container.Volume {
+	return stack.Mount(stack.ConfigDir(name), stack.ConfigDir(name))
 }
 
 // serverConfig holds ML2's settings, too: with one file there is one order in
 // which settings override each other.
-func serverConfig(d *stack.Deployment, address string) *stack.INI {
+func serverConfig(d *stack.Deployment) *stack.INI {
 	f := common(d)
 	f.SetAll("DEFAULT",
-		"bind_host", address,
+		"bind_host", stack.Local,
 		"bind_port", port,
 		"core_plugin", "ml2",
 		"service_plugins", "ovn-router,segments",
@@ -130,4 +142,5 @@ func ml2(d *stack.Deployment, f *stack.INI) {
 		"enable_distributed_floating_ip", true,
 		"ovn_emit_need_to_frag", true,
 	)
+	proof(f, "ovn_nb")
 }

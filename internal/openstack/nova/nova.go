@@ -72,13 +72,12 @@ func build(d *stack.Deployment) []stack.Item {
 // their start: the cells, which are the last of the schema's jobs.
 func controller(b *stack.Builder, conf stack.Oslo) {
 	d := b.D
-	address := d.Address(b.Host)
 	var mapped []string
 	for _, job := range []string{"nova schema", "nova_cell0 schema", "nova cells"} {
 		mapped = append(mapped, stack.OnHost(d.First(), "command:"+job))
 	}
-	wsgi(b, conf, "nova-api", address, apiPort, max(apiProcesses, d.Spec.Workers), mapped)
-	wsgi(b, conf, "nova-metadata", address, stack.MetadataPort, d.Spec.Workers, mapped)
+	wsgi(b, conf, "nova-api", apiPort, max(apiProcesses, d.Spec.Workers), mapped)
+	wsgi(b, conf, "nova-metadata", stack.MetadataPort, d.Spec.Workers, mapped)
 	for _, program := range []string{"nova-conductor", "nova-scheduler"} {
 		b.Container(container.Resource{
 			Name: program, Image: image, User: name, Exec: []string{program}, Volumes: conf.Volumes, RestartOn: conf.Paths,
@@ -87,7 +86,7 @@ func controller(b *stack.Builder, conf stack.Oslo) {
 	b.Container(container.Resource{
 		Name: "nova-novncproxy", Image: image, User: name, Exec: []string{"nova-novncproxy", "--web", d.Release.Path("novnc")},
 		Volumes: conf.Volumes, RestartOn: conf.Paths,
-		Ready: &container.Ready{HTTP: "http://" + address + ":" + strconv.Itoa(stack.ConsolePort) + "/vnc_lite.html", Status: []int{200}, Timeout: stack.Patience},
+		Ready: &container.Ready{HTTP: "http://" + stack.HostPort(stack.Local, stack.ConsolePort) + "/vnc_lite.html", Status: []int{200}, Timeout: stack.Patience},
 	}, mapped...)
 }
 
@@ -104,8 +103,8 @@ func placementKnown(d *stack.Deployment) []string {
 // wsgi adds an API under uWSGI. Answers of remote calls are read in eventlet's hub
 // of the thread that asked first; with a second thread all later calls time out,
 // so there are processes in place of threads.
-func wsgi(b *stack.Builder, conf stack.Oslo, program, address string, port, processes int, needs []string) {
-	listen := address + ":" + strconv.Itoa(port)
+func wsgi(b *stack.Builder, conf stack.Oslo, program string, port, processes int, needs []string) {
+	listen := stack.HostPort(stack.Local, port)
 	ini := b.UWSGI(stack.UWSGI{Name: program, App: b.D.Release.Path(program + "-wsgi"), Listen: listen, Processes: processes, Dir: stateDir})
 	b.Container(container.Resource{
 		Name: program, Image: image, User: name, Exec: stack.Serve(ini),
@@ -120,8 +119,6 @@ func common(d *stack.Deployment, address string) *stack.INI {
 	stack.Logging(&f)
 	f.SetAll("DEFAULT", "my_ip", address, "state_path", stateDir)
 	stack.Messaging(d, &f)
-	stack.Cache(d, &f)
-	stack.Authtoken(d, &f, name)
 	stack.ServiceUser(d, &f, name)
 	stack.Client(d, &f, "placement", name)
 	stack.Client(d, &f, "neutron", name)
@@ -142,6 +139,8 @@ const discoverInterval = 5
 
 func controllerConfig(d *stack.Deployment, address string) *stack.INI {
 	f := common(d, address)
+	stack.Cache(d, f)
+	stack.Authtoken(d, f, name)
 	stack.DatabaseSection(d, f, "api_database", name, "nova_api")
 	stack.DatabaseSection(d, f, "database", name, "nova")
 	f.SetAll("neutron",
@@ -151,7 +150,7 @@ func controllerConfig(d *stack.Deployment, address string) *stack.INI {
 	f.SetAll("DEFAULT", "enabled_apis", "osapi_compute,metadata", "osapi_compute_workers", d.Spec.Workers, "metadata_workers", d.Spec.Workers)
 	f.Set("conductor", "workers", d.Spec.Workers)
 	f.SetAll("scheduler", "workers", 1, "discover_hosts_in_cells_interval", discoverInterval)
-	f.SetAll("vnc", "novncproxy_host", address, "novncproxy_port", stack.ConsolePort)
+	f.SetAll("vnc", "novncproxy_host", stack.Local, "novncproxy_port", stack.ConsolePort)
 	stack.API(f)
 	return f
 }

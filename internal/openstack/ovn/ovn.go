@@ -79,14 +79,16 @@ type controller struct {
 	before *spec.Host // whose servers are there before this one's join
 	script string
 	data   string
+	leaf   string
 	needs  []string
 }
 
 func (c *controller) build() {
 	c.Dir(stack.ConfigDir(name), "", "0755")
 	c.script = c.Config("database.sh", databaseScript)
+	c.leaf = c.Leaf("")
 	c.data = c.Data("")
-	c.needs = []string{c.Runtime(run), "directory:" + c.data}
+	c.needs = []string{c.Runtime(run), "directory:" + c.data, "file:" + c.leaf}
 	for _, db := range databases() {
 		c.file(db)
 		c.server(db)
@@ -99,7 +101,22 @@ func (c *controller) build() {
 
 // volumes are those of all containers on controllers.
 func (c *controller) volumes() []container.Volume {
-	return []container.Volume{{Source: run, Target: run}, {Source: c.data, Target: c.data}}
+	return []container.Volume{{Source: run, Target: run}, {Source: c.data, Target: c.data}, leafVolume()}
+}
+
+// leafVolume is the directory of the certificate.
+func leafVolume() container.Volume {
+	return stack.Mount(stack.ConfigDir(name), stack.ConfigDir(name))
+}
+
+// proof begins the command line of a program of OVN's: what it shows to others,
+// and that they have to show one of the same authority. The files are looked at
+// again whenever the program has something to do.
+//
+// Source: ovsdb-server(1), "Public Key Infrastructure Options".
+func proof(program string) []string {
+	leaf := stack.LeafFile(name)
+	return []string{program, "-vconsole:info", "-vsyslog:off", "--private-key=" + leaf, "--certificate=" + leaf, "--ca-cert=" + stack.CAFile}
 }
 
 func (c *controller) path(db database) string { return path.Join(c.data, db.short+".db") }
@@ -139,10 +156,8 @@ func (c *controller) server(db database) {
 	status := transport.Quote("ovs-appctl", "-t", db.control(), "cluster/status", db.schema)
 	c.Container(container.Resource{
 		Name: db.container(), Image: image, Volumes: c.volumes(),
-		Exec: []string{
-			"ovsdb-server", "-vconsole:info", "-vsyslog:off", "--remote=punix:" + db.socket(),
-			"--remote=p" + stack.OVNListen(c.D.Address(c.Host), db.port), "--unixctl=" + db.control(), c.path(db),
-		},
+		Exec: append(proof("ovsdb-server"), "--remote=punix:"+db.socket(),
+			"--remote=p"+stack.OVNListen(c.D.Address(c.Host), db.port), "--unixctl="+db.control(), c.path(db)),
 		Ready: &container.Ready{Exec: []string{
 			"sh", "-c", status + " | awk '/^Status: cluster member/ { in_it = 1 } /^Leader: unknown/ { in_it = 0 } END { exit !in_it }'",
 		}},
@@ -173,10 +188,7 @@ func (c *controller) northd() {
 	}
 	c.Container(container.Resource{
 		Name: "ovn-northd", Image: image, Volumes: c.volumes(),
-		Exec: []string{
-			"ovn-northd", "-vconsole:info", "-vsyslog:off", "--unixctl=" + control,
-			"--ovnnb-db=" + stack.OVNNorth(c.D), "--ovnsb-db=" + stack.OVNSouth(c.D),
-		},
+		Exec:  append(proof("ovn-northd"), "--unixctl="+control, "--ovnnb-db="+stack.OVNNorth(c.D), "--ovnsb-db="+stack.OVNSouth(c.D)),
 		After: []string{"ovn-nb", "ovn-sb"},
 		Ready: &container.Ready{Exec: []string{"ovs-appctl", "-t", control, "status"}},
 	}, needs...)
@@ -190,12 +202,14 @@ func (c *controller) northd() {
 func chassis(b *stack.Builder) {
 	control := path.Join(run, "ovn-controller.ctl")
 	runtime := b.Runtime(run)
+	b.Dir(stack.ConfigDir(name), "", "0755")
+	leaf := b.Leaf("")
 	b.Container(container.Resource{
 		Name: "ovn-controller", Image: image, Privileged: true,
-		Volumes: []container.Volume{{Source: run, Target: run}, {Source: "/run/openvswitch", Target: "/run/openvswitch"}},
-		Exec:    []string{"ovn-controller", "unix:/run/openvswitch/db.sock", "-vconsole:info", "-vsyslog:off", "--unixctl=" + control},
+		Volumes: []container.Volume{{Source: run, Target: run}, {Source: "/run/openvswitch", Target: "/run/openvswitch"}, leafVolume()},
+		Exec:    append(proof("ovn-controller"), "--unixctl="+control, "unix:/run/openvswitch/db.sock"),
 		After:   []string{"ovs-vswitchd"},
 		Ready:   &container.Ready{Exec: []string{"sh", "-c", `test "$(ovs-appctl -t ` + control + ` connection-status)" = connected`}},
-	}, runtime, "command:openvswitch settings", "command:openvswitch bridges", "container:ovs-vswitchd",
+	}, runtime, "file:"+leaf, "command:openvswitch settings", "command:openvswitch bridges", "container:ovs-vswitchd",
 		stack.OnHost(b.D.First(), "container:ovn-sb"))
 }

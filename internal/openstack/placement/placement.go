@@ -3,8 +3,6 @@
 package placement
 
 import (
-	"strconv"
-
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/resource/container"
 )
@@ -45,7 +43,7 @@ func build(d *stack.Deployment) []stack.Item {
 // serve adds the API. It waits for the schema, to which it adds its traits and
 // resource classes when it starts.
 func serve(b *stack.Builder, conf stack.Oslo, schema string) {
-	listen := b.D.Address(b.Host) + ":" + strconv.Itoa(port)
+	listen := stack.HostPort(stack.Local, port)
 	ini := b.UWSGI(stack.UWSGI{
 		Name: name, App: b.D.Release.Path("placement-wsgi"), Listen: listen, Processes: b.D.Spec.Workers, Threads: threads,
 	})

@@ -35,6 +35,8 @@ const (
 	secretCookie = "rabbitmq-cookie"
 	// memory is above which publishers have to wait.
 	memory = "512MB"
+	// plainPort is for the look at the services' password, on the host alone.
+	plainPort = 5672
 	// userJob is done when the server takes the services' password.
 	userJob = "rabbitmq user"
 )
@@ -78,6 +80,8 @@ func server(b *stack.Builder) {
 	b.Dir(path.Join(dir, "first"), "", "0755")
 	first := b.Secret("first/user.conf", firstUser(b.D), user)
 	conf := b.Config("rabbitmq.conf", config(b.D, b.Host))
+	distribution := b.Config("distribution.conf", distributionConfig())
+	leaf := b.Leaf(user)
 	b.Container(container.Resource{
 		Name: name, Image: "infra", User: user, Exec: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"},
 		Env: map[string]string{
@@ -89,13 +93,29 @@ func server(b *stack.Builder) {
 			"RABBITMQ_CONFIG_FILES": path.Dir(first),
 			"ERL_EPMD_ADDRESS":      address,
 			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {" +
-				strings.ReplaceAll(address, ".", ",") + "}",
+				strings.ReplaceAll(address, ".", ",") + "} " + overTLS(distribution),
+			"RABBITMQ_CTL_ERL_ARGS": overTLS(distribution),
 		},
 		Volumes:     []container.Volume{stack.Mount(dir, dir), {Source: data, Target: home}},
-		RestartOn:   []string{conf, cookie.Path},
+		RestartOn:   []string{conf, distribution, cookie.Path},
 		Ready:       &container.Ready{TCP: fmt.Sprintf("%s:%d", address, stack.RabbitPort), Timeout: "6m"},
 		StopTimeout: "30s",
-	}, "file:"+first)
+	}, "file:"+first, "file:"+leaf)
+}
+
+// overTLS makes an Erlang node speak TLS to other nodes, and a tool to its node.
+//
+// Source: Erlang's "Using TLS for Erlang Distribution".
+func overTLS(options string) string { return "-proto_dist inet_tls -ssl_dist_optfile " + options }
+
+// distributionConfig is how nodes prove to each other who they are: both show a
+// certificate of the cloud's authority, and whoever calls looks for the address it
+// called in it. The files are read again within two minutes of a change.
+func distributionConfig() string {
+	return fmt.Sprintf(`%% Written by updraft. Changes made by hand are lost.
+[{server, [{certfile, %[1]q}, {cacertfile, %[2]q}, {verify, verify_peer}, {fail_if_no_peer_cert, true}]},
+ {client, [{certfile, %[1]q}, {cacertfile, %[2]q}, {verify, verify_peer}]}].
+`, stack.LeafFile(name), stack.CAFile)
 }
 
 // node is the name of the member with that address.
@@ -107,7 +127,14 @@ func node(address string) string { return "rabbit@" + address }
 // Discovery".
 func config(d *stack.Deployment, h *spec.Host) string {
 	lines := []string{
-		fmt.Sprintf("listeners.tcp.1 = %s:%d", d.Address(h), stack.RabbitPort),
+		fmt.Sprintf("listeners.tcp.1 = %s:%d", stack.Local, plainPort),
+		fmt.Sprintf("listeners.ssl.1 = %s:%d", d.Address(h), stack.RabbitPort),
+		"ssl_options.cacertfile = " + stack.CAFile,
+		"ssl_options.certfile = " + stack.LeafFile(name),
+		"ssl_options.keyfile = " + stack.LeafFile(name),
+		"ssl_options.verify = verify_none", // clients have a password
+		"ssl_options.versions.1 = tlsv1.3",
+		"ssl_options.versions.2 = tlsv1.2",
 		"loopback_users = none",
 		"vm_memory_high_watermark.absolute = " + memory,
 		"log.console = true",
@@ -154,7 +181,7 @@ func account(b *stack.Builder) {
 			Script: ctl("await_startup") + "\n" +
 				ctl("change_password", u) + " <" + secret + " || " + ctl("add_user", u) + " <" + secret + "\n" +
 				ctl("set_permissions", "--vhost", "/", u, ".*", ".*", ".*") + "\n",
-			Unless: fmt.Sprintf("bash %s %s %d %s", login, b.D.Address(b.Host), stack.RabbitPort, frame.Path),
+			Unless: fmt.Sprintf("bash %s %s %d %s", login, stack.Local, plainPort, frame.Path),
 		},
 		Phase: engine.Start, Needs: []string{"container:" + name, "file:" + login}, Triggers: []string{"file:" + secret},
 	})

@@ -42,7 +42,7 @@ func Authtoken(d *Deployment, f *INI, user string) {
 	Client(d, f, section, user)
 	f.SetAll(section,
 		"www_authenticate_uri", d.AuthURL(),
-		"memcached_servers", strings.Join(d.Each(MemcachePort), ","),
+		"memcached_servers", strings.Join(d.Memcached(), ","),
 		"service_token_roles", "service",
 		"service_token_roles_required", true,
 	)
@@ -80,6 +80,10 @@ func Messaging(d *Deployment, f *INI) {
 		// A client that found no broker looks again at most this many seconds
 		// later, and not, as by default, half a minute.
 		"rabbit_interval_max", 3,
+		"ssl", true,
+		"ssl_ca_file", CAFile,
+		// Without it any certificate of the authority is good for any server.
+		"ssl_enforce_hostname_verification", true,
 	)
 }
 
@@ -100,7 +104,7 @@ func Cache(d *Deployment, f *INI) {
 	f.SetAll("cache",
 		"enabled", true,
 		"backend", "oslo_cache.memcache_pool",
-		"memcache_servers", strings.Join(d.Each(MemcachePort), ","),
+		"memcache_servers", strings.Join(d.Memcached(), ","),
 	)
 }
 

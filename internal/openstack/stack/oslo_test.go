@@ -25,7 +25,7 @@ project_domain_name = Default
 cafile = /etc/updraft/ca.pem
 region_name = RegionOne
 www_authenticate_uri = https://10.88.0.10:5000/v3
-memcached_servers = 10.88.0.11:11211,10.88.0.12:11211,10.88.0.13:11211
+memcached_servers = 127.0.0.1:11220,127.0.0.1:11221,127.0.0.1:11222
 service_token_roles = service
 service_token_roles_required = true
 `

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/diag"
@@ -75,9 +74,11 @@ type Endpoint struct {
 	// Timeout bounds how long HAProxy lets a request take, in seconds; 0 means
 	// the default of 60.
 	Timeout int
-	// TCP passes bytes through in place of HTTP requests (websockets work in
-	// both).
+	// Sticky sends a client to the controller that it began with.
 	Sticky bool
+	// Peers is set when the service's own processes ask each other on other
+	// controllers, by address and without a certificate of their own.
+	Peers bool
 }
 
 // Secrets are the cloud's own. Each is made on first use and is the same from
@@ -159,15 +160,6 @@ func (d *Deployment) Endpoint(kind string) string {
 	return ""
 }
 
-// Each returns addr:port of every controller.
-func (d *Deployment) Each(port int) []string {
-	var out []string
-	for _, h := range d.Spec.Controllers {
-		out = append(out, d.Address(h)+":"+strconv.Itoa(port))
-	}
-	return out
-}
-
 // UUID returns the UUID of something of a host: always the same, by its names
 // (RFC 9562, version 8: of a SHA-256).
 func UUID(what, cloud, host string) string {
@@ -181,7 +173,7 @@ func UUID(what, cloud, host string) string {
 const (
 	KeystonePort  = 5000
 	DatabasePort  = 3306
-	RabbitPort    = 5672
+	RabbitPort    = 5671
 	MemcachePort  = 11211
 	OVNNorthPort  = 6641
 	OVNSouthPort  = 6642

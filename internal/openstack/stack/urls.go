@@ -32,14 +32,16 @@ const RabbitUser = "openstack"
 // Source: oslo.messaging's documentation, "TransportURL".
 func TransportURL(d *Deployment) string {
 	var at []string
-	for _, c := range d.Each(RabbitPort) {
-		at = append(at, RabbitUser+":"+d.Secrets.Password(SecretRabbit)+"@"+c)
+	for _, h := range d.Spec.Controllers {
+		at = append(at, RabbitUser+":"+d.Secrets.Password(SecretRabbit)+"@"+HostPort(d.Address(h), RabbitPort))
 	}
 	return "rabbit://" + strings.Join(at, ",") + "/"
 }
 
 // OVNNorth and OVNSouth are how programs reach OVN's databases: any controller
-// answers, and clients find the leader by themselves.
+// answers, and clients find the leader by themselves. Both ends show a certificate
+// of the cloud's authority; names in it are looked at by neither (OVS has no such
+// check), so a key of OVN's is worth what OVN's databases are.
 //
 // Source: ovsdb(7), "Connection Methods".
 func OVNNorth(d *Deployment) string { return ovn(d, OVNNorthPort) }
@@ -55,9 +57,12 @@ func ovn(d *Deployment, port int) string {
 	return strings.Join(at, ",")
 }
 
+// HostPort is an address with a port, as it stands in URLs.
+func HostPort(address string, port int) string { return net.JoinHostPort(address, strconv.Itoa(port)) }
+
 // OVNRemote is one server of an OVN database.
 func OVNRemote(address string, port int) string {
-	return "tcp:" + net.JoinHostPort(address, strconv.Itoa(port))
+	return "ssl:" + HostPort(address, port)
 }
 
 // OVNListen is where a server of an OVN database listens, after the "p" for
@@ -66,5 +71,5 @@ func OVNListen(address string, port int) string {
 	if strings.Contains(address, ":") {
 		address = "[" + address + "]"
 	}
-	return "tcp:" + strconv.Itoa(port) + ":" + address
+	return "ssl:" + strconv.Itoa(port) + ":" + address
 }

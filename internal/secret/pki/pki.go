@@ -178,8 +178,21 @@ func (a Authority) Fresh(cert string, sans []string, now time.Time) bool {
 	if err != nil || !names.equal(leaf) {
 		return false
 	}
-	life := leaf.NotAfter.Sub(leaf.NotBefore)
-	return leaf.NotAfter.Sub(now) >= life/3
+	return !nearEnd(leaf, now)
+}
+
+// NearEnd reports whether a certificate has less than a third of its life before
+// it, and when it ends.
+func NearEnd(cert string, now time.Time) (end time.Time, near bool) {
+	leaf, err := parse(cert)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return leaf.NotAfter, nearEnd(leaf, now)
+}
+
+func nearEnd(leaf *x509.Certificate, now time.Time) bool {
+	return leaf.NotAfter.Sub(now) < leaf.NotAfter.Sub(leaf.NotBefore)/3
 }
 
 // Check reports whether a certificate and a private key are well formed and

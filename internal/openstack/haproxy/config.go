@@ -1,0 +1,132 @@
+package haproxy
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/updraft-cloud/updraft/internal/openstack/mariadb"
+	"github.com/updraft-cloud/updraft/internal/openstack/stack"
+	"github.com/updraft-cloud/updraft/internal/spec"
+)
+
+// maxConnections is for all of them together; each takes two files.
+const maxConnections = 8000
+
+// config is a controller's configuration.
+//
+// A server that is down is looked at twice a second, so that a service that has
+// just been started is used at once; one that is up every two seconds.
+//
+// Source: HAProxy's "Configuration Manual", version 3.0.
+func config(d *stack.Deployment, h *spec.Host) string {
+	var b strings.Builder
+	b.WriteString(stack.Header)
+	fmt.Fprintf(&b, `global
+	maxconn %d
+	user haproxy
+	group haproxy
+	log stdout format raw daemon notice
+	stats socket /run/haproxy/admin.sock mode 600 level admin
+	hard-stop-after 5m
+	ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
+	ssl-default-server-options ssl-min-ver TLSv1.2
+
+defaults
+	mode http
+	log global
+	option dontlognull
+	option redispatch
+	timeout connect 5s
+	timeout client %[2]ds
+	timeout server %[2]ds
+	timeout http-request 30s
+	timeout http-keep-alive 10s
+	timeout check 5s
+	default-server check inter 2s fastinter 500ms downinter 500ms fall 2 rise 1
+
+frontend alive
+	bind 127.0.0.1:%d
+	monitor-uri %s
+
+`, maxConnections, defaultTimeout, AlivePort, AlivePath)
+	database(&b, d)
+	for _, s := range d.Services {
+		for _, e := range s.Endpoints {
+			api(&b, d, h, s, e)
+			if replicated(d) {
+				hop{Name: fmt.Sprintf("%s-%d", s.Name, e.Port), Port: e.Port, Timeout: e.Timeout, Open: e.Peers}.accept(&b, d, h)
+			}
+		}
+	}
+	if replicated(d) {
+		cache(&b, d, h)
+	}
+	return b.String()
+}
+
+// database passes connections to the first server that works: with several
+// writers at once, Galera refuses what two of them changed at a time. TLS is
+// between the clients and the server itself. Connections are kept in pools, and
+// are idle for longer than any request.
+func database(b *strings.Builder, d *stack.Deployment) {
+	fmt.Fprintf(b, `listen mariadb
+	mode tcp
+	bind %s
+	option mysql-check user %s post-41
+	option clitcpka
+	option srvtcpka
+	timeout client 2h
+	timeout server 2h
+	default-server on-marked-down shutdown-sessions
+`, netip.AddrPortFrom(d.VIP(), stack.DatabasePort), mariadb.CheckUser)
+	for i, c := range d.Spec.Controllers {
+		role := " on-marked-up shutdown-backup-sessions"
+		if i > 0 {
+			role = " backup"
+		}
+		fmt.Fprintf(b, "\tserver %s %s%s\n", c.Name, at(d.Address(c), stack.DatabasePort), role)
+	}
+}
+
+// api proxies one endpoint.
+func api(b *strings.Builder, d *stack.Deployment, h *spec.Host, s stack.Service, e stack.Endpoint) {
+	fmt.Fprintf(b, "\nlisten %s-%d\n", s.Name, e.Port)
+	line := func(format string, args ...any) { fmt.Fprintf(b, "\t"+format+"\n", args...) }
+	line("bind %s ssl crt %s/vip.pem alpn h2,http/1.1", netip.AddrPortFrom(d.VIP(), uint16(e.Port)), stack.ConfigDir(name)) //nolint:gosec // ports are constants
+	line("option forwardfor")
+	line("http-request set-header X-Forwarded-Proto https")
+	line("option httpchk")
+	line("http-check send meth GET uri %s ver HTTP/1.1 hdr Host %s hdr Connection close", e.Check, d.VIP())
+	line("http-check expect status %s", e.Status)
+	if e.Costly {
+		line("timeout check 10s")
+		line("default-server inter 5s fastinter 2s downinter 2s")
+	}
+	line("balance leastconn")
+	if replicated(d) {
+		// A controller whose process ends meanwhile has taken the connection, but
+		// nothing came of it; what only reads may be asked of another.
+		line("retry-on conn-failure empty-response")
+		line("http-request disable-l7-retry unless { method GET HEAD }")
+	}
+	if e.Timeout > defaultTimeout {
+		line("timeout client %ds", e.Timeout)
+		line("timeout server %ds", e.Timeout)
+		line("timeout tunnel %ds", e.Timeout)
+	}
+	if e.Sticky {
+		line("cookie SERVER insert indirect nocache httponly secure")
+	}
+	for _, c := range d.Spec.Controllers {
+		cookie := ""
+		if e.Sticky {
+			cookie = " cookie " + c.Name
+		}
+		line("server %s %s%s", c.Name, to(d, h, c, e.Port), cookie)
+	}
+}
+
+func at(address string, port int) string {
+	return netip.AddrPortFrom(netip.MustParseAddr(address), uint16(port)).String() //nolint:gosec // ports are constants
+}
