@@ -1,8 +1,9 @@
 // Package directory is the kind "directory": a directory with its mode and
 // owner.
 //
-// What a directory holds is never touched. Removing it removes the directory,
-// and the parents that were made for it, as far as they are empty.
+// What a directory holds is not touched. Removing it removes the directory, and
+// the parents that were made for it, as far as they are empty. Only one that was
+// made and is disposable goes with all that it holds.
 package directory
 
 import (
@@ -26,6 +27,8 @@ type Resource struct {
 	Owner   string `json:"owner,omitempty" doc:"Owner, by name or number; an existing directory keeps its own when this is left out." default:"root"`
 	Group   string `json:"group,omitempty" doc:"Group, by name or number; an existing directory keeps its own when this is left out." default:"root"`
 	Parents *bool  `json:"parents,omitempty" doc:"Make missing parents, as root's and with mode 0755." default:"true"`
+	// Disposable is for caches and copies.
+	Disposable bool `json:"disposable,omitempty" doc:"What it holds can be had again: when the directory is removed, and updraft made it, all that is in it goes along."`
 }
 
 // Kind returns the kind.
@@ -175,15 +178,17 @@ func (r *Resource) change(h resource.Host, why resource.Cause) error {
 	return perm.Set(h, r.Path, fi, want)
 }
 
-// Remove removes the directory if it was made and is empty, then the parents
+// Remove removes the directory if it was made and is empty or disposable, then the parents
 // made for it that are empty. A directory that was there gets its mode and
 // owner back.
-func (r *Resource) Remove(_ context.Context, h resource.Host, made bool) error {
+func (r *Resource) Remove(ctx context.Context, h resource.Host, made bool) error {
 	was, kept, err := original.Load(h, resource.Ref(r))
 	if err != nil {
 		return err
 	}
-	if made {
+	if made && r.Disposable {
+		_, err = h.Run(ctx, resource.Command{Name: "rm", Args: []string{"-rf", "--one-file-system", "--", r.Path}})
+	} else if made {
 		err = original.RemoveEmpty(h, r.Path)
 	} else if kept && was.Type == "directory" {
 		err = r.restore(h, was)

@@ -81,6 +81,7 @@ func directoryCases() []resourcetest.Case {
 			},
 		},
 		{Name: "missing parents are made and go again", Resource: &directory.Resource{Path: deep}},
+		{Name: "a disposable directory", Resource: &directory.Resource{Path: dir, Disposable: true}, Drifts: []resourcetest.Drift{{Name: "gone", Do: remove(dir)}}},
 		{Name: "parents that are there are enough", Resource: &directory.Resource{Path: dir, Parents: &no}},
 		{
 			Name:     "a directory that was there gets its mode and owner back",
