@@ -179,10 +179,14 @@ func prebuilt(t *testing.T, r Recipe) Builder {
 
 func put(t *testing.T, b Builder, r Recipe, text string) {
 	t.Helper()
+	putAt(t, b, r, text, time.Unix(1_700_000_000, 0))
+}
+
+func putAt(t *testing.T, b Builder, r Recipe, text string, at time.Time) {
+	t.Helper()
 	root := filepath.Join(b.Dir, "incoming")
 	write(t, filepath.Join(root, "etc/motd"), text)
 	for _, name := range []string{"etc/motd", "etc", "."} {
-		at := time.Unix(1_700_000_000, 0)
 		if err := os.Chtimes(filepath.Join(root, name), at, at); err != nil {
 			t.Fatal(err)
 		}

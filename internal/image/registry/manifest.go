@@ -24,8 +24,12 @@ type tag struct {
 	MediaType string `json:"mediaType"`
 }
 
+// TagFile is the file below a registry's directory that is there as soon as an
+// image has the tag.
+func TagFile(dir, name, tag string) string { return filepath.Join(dir, "tags", name, tag) }
+
 func (r *Registry) tagFile(q *http.Request, name string) string {
-	return filepath.Join(r.o.Dir, "tags", q.PathValue("space"), q.PathValue("name"), name)
+	return TagFile(r.o.Dir, filepath.Join(q.PathValue("space"), q.PathValue("name")), name)
 }
 
 func (r *Registry) getManifest(w http.ResponseWriter, q *http.Request) error {
@@ -138,5 +142,19 @@ func writeFile(path string, data io.Reader) error {
 	if err := errors.Join(f.Chmod(0o644), f.Sync()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return rename(f.Name(), path)
+}
+
+// rename moves a file whose content is on disk to its place, durably: a manifest
+// must not outlive a power cut that its blobs do not.
+func rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
 }

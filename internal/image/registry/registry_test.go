@@ -9,8 +9,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -146,6 +148,27 @@ func TestAnUploadGoesOnWhereItEnded(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "uploads/*")); len(left) > 0 {
 		t.Errorf("left: %q", left)
+	}
+}
+
+func TestAnUploadThatNobodyGoesOnWithIsSwept(t *testing.T) {
+	dir := t.TempDir()
+	s := serve(t, dir)
+	start := func() string {
+		resp, _ := do(t, http.MethodPost, s.URL+"/v2/updraft/x/blobs/uploads/", "")
+		return filepath.Base(resp.Header.Get("Location"))
+	}
+	old, young := start(), start()
+	then := time.Now().Add(-25 * time.Hour)
+	if err := os.Chtimes(filepath.Join(dir, "uploads", old), then, then); err != nil {
+		t.Fatal(err)
+	}
+	newest := start()
+	left, _ := filepath.Glob(filepath.Join(dir, "uploads/*"))
+	want := []string{filepath.Join(dir, "uploads", young), filepath.Join(dir, "uploads", newest)}
+	slices.Sort(want)
+	if !slices.Equal(left, want) {
+		t.Errorf("left: %q, want %q", left, want)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 func (r *Registry) uploadFile(id string) string { return filepath.Join(r.o.Dir, "uploads", id) }
@@ -26,6 +27,7 @@ func (r *Registry) startUpload(w http.ResponseWriter, q *http.Request) error {
 			return nil
 		}
 	}
+	r.sweep(time.Now().Add(-staleAfter))
 	id := rand.Text()
 	f, err := os.OpenFile(r.uploadFile(id), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -34,6 +36,24 @@ func (r *Registry) startUpload(w http.ResponseWriter, q *http.Request) error {
 	f.Close()
 	accepted(w, q, id, 0, http.StatusAccepted)
 	return nil
+}
+
+// staleAfter is how long an upload that was cut off waits for its client.
+const staleAfter = 24 * time.Hour
+
+// sweep removes uploads that nobody has written to since. It is only tidying:
+// what cannot be removed now is removed another time.
+func (r *Registry) sweep(since time.Time) {
+	entries, _ := os.ReadDir(filepath.Join(r.o.Dir, "uploads"))
+	for _, e := range entries {
+		if st, err := e.Info(); err != nil || !st.ModTime().Before(since) {
+			continue
+		}
+		if release, err := r.hold(e.Name()); err == nil {
+			_ = os.Remove(r.uploadFile(e.Name()))
+			release()
+		}
+	}
 }
 
 func created(w http.ResponseWriter, q *http.Request, digest string) {
@@ -151,7 +171,7 @@ func (r *Registry) finishUpload(w http.ResponseWriter, q *http.Request) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := os.Rename(r.uploadFile(id), r.blob(digest)); err != nil {
+	if err := rename(r.uploadFile(id), r.blob(digest)); err != nil {
 		return err
 	}
 	created(w, q, digest)
