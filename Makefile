@@ -17,7 +17,7 @@ deps: ## install the Debian packages that the lab needs
 test-deps: ## install the real parsers and daemons that the tests need
 	@tools/deps.sh test
 
-agents: ## build the host agent for every architecture, to be carried inside updraft
+agents: ## build the programs for hosts for every architecture, to be carried inside updraft
 	@go run ./internal/hostagent/embedded/gen
 
 build: agents ## build bin/updraft

@@ -2,19 +2,23 @@ package cli
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/compile"
 	"github.com/updraft-cloud/updraft/internal/diag"
 	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/hostagent/embedded"
 	"github.com/updraft-cloud/updraft/internal/image/oci"
+	imageregistry "github.com/updraft-cloud/updraft/internal/image/registry"
 	"github.com/updraft-cloud/updraft/internal/image/testvm"
 	"github.com/updraft-cloud/updraft/internal/openstack/answer"
 	"github.com/updraft-cloud/updraft/internal/openstack/api"
 	"github.com/updraft-cloud/updraft/internal/openstack/check"
+	"github.com/updraft-cloud/updraft/internal/openstack/registry"
 	"github.com/updraft-cloud/updraft/internal/openstack/release"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/provision"
@@ -76,11 +80,15 @@ func (s *session) stackInput(applying bool) (*compile.OpenStack, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Images == spec.ImagesRegistry {
-		return nil, errors.New("images: registry is not there yet")
+	builder := oci.Builder{Layouts: o.Images == spec.ImagesRegistry}
+	reg, err := s.registryInput(rel, builder)
+	if err != nil {
+		return nil, err
 	}
-	builder := oci.Builder{}
-	if applying { // hosts see the store from their first boot on
+	if reg != nil {
+		rel = rel.From(registry.Address(o))
+	}
+	if applying && reg == nil { // hosts see the store from their first boot on
 		if err := builder.Init(); err != nil {
 			return nil, err
 		}
@@ -88,18 +96,59 @@ func (s *session) stackInput(applying bool) (*compile.OpenStack, error) {
 	access, proof := s.apiAccess(), testvm.Builder{}
 	return &compile.OpenStack{
 		Proof: provision.ProofImage{Builder: proof}, ProofFile: proof.File,
-		File:    s.path,
-		Checks:  check.Kinds(check.Cloud{Access: access, Dashboard: dashboard(o.VIP.Address), Consoles: consolesOf(o.VIP.Address).String() + "/"}),
-		Release: rel,
-		Secrets: stackSecrets{s.secrets},
-		Store:   builder.Store(),
+		File:     s.path,
+		Checks:   check.Kinds(check.Cloud{Access: access, Dashboard: dashboard(o.VIP.Address), Consoles: consolesOf(o.VIP.Address).String() + "/"}),
+		Release:  rel,
+		Secrets:  stackSecrets{s.secrets},
+		Store:    builder.Store(),
+		Registry: reg,
 		Image: func(name string) (provision.Service, error) {
-			recipe, err := rel.Recipe(name)
-			image := provision.ContainerImage{Builder: builder, Recipe: recipe}
+			image, err := s.containerImage(rel, builder, name)
 			s.images = append(s.images, image)
 			return image, err
 		},
 		API: answer.API{URL: authURL(o), CA: s.secrets.CA().Bundle(), Dial: s.dial},
+	}, nil
+}
+
+// containerImage is one of the release's.
+func (s *session) containerImage(rel *release.Release, b oci.Builder, name string) (provision.ContainerImage, error) {
+	recipe, err := rel.Recipe(name)
+	image := provision.ContainerImage{Builder: b, Recipe: recipe}
+	if s.cloud.OpenStack.Images == spec.ImagesRegistry {
+		image.Registry = &oci.Registry{
+			Host: registry.Address(s.cloud.OpenStack), CA: s.secrets.CA().Bundle(), Dial: s.dial,
+			User: imageregistry.User, Password: s.secrets.Password(stack.SecretRegistry),
+		}
+	}
+	return image, err
+}
+
+// registryInput is what the cloud's own registry is compiled with; nil where it has
+// none. Its program is for this computer's architecture, as the images are.
+func (s *session) registryInput(rel *release.Release, b oci.Builder) (*compile.Registry, error) {
+	if s.cloud.OpenStack.Images != spec.ImagesRegistry {
+		return nil, nil // there is none
+	}
+	program, err := embedded.Unpacked(embedded.Registry, runtime.GOARCH)
+	if err != nil {
+		return nil, err
+	}
+	return &compile.Registry{
+		Program: program,
+		Answer:  answer.API{URL: "https://" + registry.Address(s.cloud.OpenStack) + "/v2/", CA: s.secrets.CA().Bundle(), Dial: s.dial},
+		Pushed: func(name string) (provision.Service, error) {
+			image, err := s.containerImage(rel, b, name)
+			return provision.PushedImage{ContainerImage: image}, err
+		},
+		Recipe: func(name string) (string, error) {
+			recipe, err := rel.Recipe(name)
+			if err != nil {
+				return "", err
+			}
+			data, err := json.Marshal(recipe)
+			return string(data), err
+		},
 	}, nil
 }
 
@@ -123,7 +172,8 @@ func (s *session) scopes() map[string]engine.Executor {
 			Secrets: func(name string) (string, error) { return s.secrets.Password(name), s.secrets.Err() },
 		}
 	}
-	return map[string]engine.Executor{api.Scope: s.api}
+	// What is in the registry is the deployer's work, but behind another gate.
+	return map[string]engine.Executor{api.Scope: s.api, registry.Scope: &provision.Executor{Provider: s.provider, Cloud: s.cloud.Name}}
 }
 
 // authURL is where Keystone answers.

@@ -69,7 +69,11 @@ func openStack(t *testing.T) *compile.OpenStack {
 	}
 	return &compile.OpenStack{
 		Release: rel, Secrets: secrets{}, API: service{}, Proof: service{}, Store: "/images",
-		Image:     func(string) (provision.Service, error) { return service{}, nil },
+		Image: func(string) (provision.Service, error) { return service{}, nil },
+		Registry: &compile.Registry{
+			Program: []byte("program"), Answer: service{}, Pushed: func(string) (provision.Service, error) { return service{}, nil },
+			Recipe: func(name string) (string, error) { return "{" + name + "}", nil },
+		},
 		ProofFile: func(part string) (string, bool) { return "/proof/" + part, part != "nothing" },
 		File:      func(path string) string { return "/dir/" + path },
 		Checks:    check.Kinds(check.Cloud{}),

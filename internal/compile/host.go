@@ -12,6 +12,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/diag"
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/openstack/api"
+	"github.com/updraft-cloud/updraft/internal/openstack/registry"
 	"github.com/updraft-cloud/updraft/internal/provision"
 	"github.com/updraft-cloud/updraft/internal/resource"
 	"github.com/updraft-cloud/updraft/internal/spec"
@@ -194,15 +195,15 @@ func (c *compiler) isElsewhere(id string) bool {
 
 // resolve returns the ID that a reference stands for: "kind:key" on the same
 // host, "HOST/kind:key" on another, "deployer/kind:key" on the deployer,
-// "openstack/kind:key" in the cloud's own API.
+// "openstack/kind:key" in the cloud's own API, "registry/kind:key" in its registry.
 func (c *compiler) resolve(scope, ref string) string {
 	if id, ok := strings.CutPrefix(ref, "deployer/"); ok {
 		return id
 	}
-	if strings.HasPrefix(ref, api.Scope+"/") && c.Cloud.OpenStack != nil {
+	host, _, ok := strings.Cut(ref, "/")
+	if c.Cloud.OpenStack != nil && (host == api.Scope || host == registry.Scope) {
 		return ref
 	}
-	host, _, ok := strings.Cut(ref, "/")
 	if ok && !strings.Contains(host, ":") && c.Cloud.Host(host) != nil {
 		return ref
 	}

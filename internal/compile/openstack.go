@@ -8,6 +8,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/machine"
 	"github.com/updraft-cloud/updraft/internal/openstack"
+	"github.com/updraft-cloud/updraft/internal/openstack/registry"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/provision"
 	"github.com/updraft-cloud/updraft/internal/spec"
@@ -20,6 +21,8 @@ type OpenStack struct {
 	Secrets stack.Secrets
 	// Image returns the container image of that name as the deployer sees to it.
 	Image func(name string) (provision.Service, error)
+	// Registry is needed where hosts pull images from a registry of the cloud.
+	Registry *Registry
 	// API waits for the API to answer.
 	API provision.Service
 	// File returns the path of a file that the cloud file names.
@@ -34,6 +37,18 @@ type OpenStack struct {
 	Store string
 }
 
+// Registry is the cloud's own registry as the deployer sees to it.
+type Registry struct {
+	// Program serves images, on hosts of this computer's architecture.
+	Program []byte
+	// Answer waits for it to answer.
+	Answer provision.Service
+	// Pushed returns the container image of that name in the registry.
+	Pushed func(name string) (provision.Service, error)
+	// Recipe returns what the image of that name is made of, as JSON.
+	Recipe func(name string) (string, error)
+}
+
 // openstack adds everything that the section openstack asks for.
 func (c *compiler) openstack() {
 	o := c.Cloud.OpenStack
@@ -45,22 +60,67 @@ func (c *compiler) openstack() {
 		Services: openstack.Services(),
 	}
 	stack.CheckOverrides(d)
-	images, _ := openstack.Images()
-	for _, name := range images {
-		image, err := c.OpenStack.Image(name)
-		if err != nil {
-			c.diags.Errorf(o.Pos, "openstack.release", "", "%v", err)
-			continue
-		}
-		c.deployer(provision.KindContainerImage, name, image)
-		c.nodes[len(c.nodes)-1].Phase = engine.Build
-	}
+	c.containerImages(d)
 	for _, it := range openstack.Build(d) {
 		c.add(c.Cloud.Host(it.Host), &item{
 			res: it.Resource, from: "openstack", path: "openstack", pos: o.Pos, needs: it.Needs, triggers: it.Triggers,
 		}, it.Phase, func(string) diag.Pos { return o.Pos })
 	}
 	c.openstackAPI(d)
+}
+
+// containerImages adds the images that hosts run containers from: built by the
+// deployer and, where there is a registry, pushed as soon as that answers. Where the
+// first controller builds them, all of it is on that host.
+func (c *compiler) containerImages(d *stack.Deployment) {
+	images, _ := openstack.Images()
+	if d.FromRegistry() {
+		d.RegistryProgram = c.OpenStack.Registry.Program
+	}
+	if d.Spec.Build == spec.BuildController {
+		c.recipes(d, images)
+		return
+	}
+	for _, name := range images {
+		c.image(d, c.OpenStack.Image, engine.Node{ID: provision.KindContainerImage + ":" + name, Key: name, Phase: engine.Build})
+	}
+	if !d.FromRegistry() {
+		return
+	}
+	gate := c.deployer(provision.KindRegistry, "images", c.OpenStack.Registry.Answer, registry.Answers(d))
+	n := c.nodes[len(c.nodes)-1]
+	n.Phase, n.Holds = engine.Install, true
+	c.scopes = append(c.scopes, engine.Scope{Name: registry.Scope, Gate: gate})
+	for _, name := range images {
+		c.image(d, c.OpenStack.Registry.Pushed, engine.Node{
+			ID: registry.Pushed(name), Key: name, Scope: registry.Scope, Phase: engine.Install,
+			Needs: []string{provision.KindContainerImage + ":" + name},
+		})
+	}
+}
+
+// image adds a container image as one of the two sees to it.
+func (c *compiler) image(d *stack.Deployment, of func(name string) (provision.Service, error), n engine.Node) {
+	body, err := of(n.Key)
+	if err != nil {
+		c.diags.Errorf(d.Spec.Pos, "openstack.release", "", "%v", err)
+		return
+	}
+	n.Kind, n.Body = provision.KindContainerImage, body
+	c.nodes = append(c.nodes, &n)
+}
+
+// recipes gives those of the images to a controller that builds them.
+func (c *compiler) recipes(d *stack.Deployment, images []string) {
+	d.Recipes = map[string]string{}
+	for _, name := range images {
+		recipe, err := c.OpenStack.Registry.Recipe(name)
+		if err != nil {
+			c.diags.Errorf(d.Spec.Pos, "openstack.release", "", "%v", err)
+			continue
+		}
+		d.Recipes[name] = recipe
+	}
 }
 
 // forOpenStack adds to a machine what makes it a host of containers: packages

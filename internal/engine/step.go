@@ -27,6 +27,9 @@ var (
 var deadlines = map[string]time.Duration{
 	"image":   30 * time.Minute, // 25 s from a near mirror; a far one may be slow
 	"machine": 3 * time.Minute,  // 0.2 s
+	// 35 s to build the larger one, and 5 s to send it; a far mirror, or a registry
+	// far away, may be slow.
+	"container-image": 30 * time.Minute,
 	// Glance takes what it is sent at the speed of its disk: 0.6 s for 14 MB.
 	"openstack.image": 30 * time.Minute,
 	"package":         20 * time.Minute, // 40 s

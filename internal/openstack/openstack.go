@@ -23,6 +23,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/openstack/ovn"
 	"github.com/updraft-cloud/updraft/internal/openstack/placement"
 	"github.com/updraft-cloud/updraft/internal/openstack/rabbitmq"
+	"github.com/updraft-cloud/updraft/internal/openstack/registry"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/resource/command"
 	"github.com/updraft-cloud/updraft/internal/resource/directory"
@@ -33,7 +34,7 @@ import (
 // Services returns all services, in the order of their reference.
 func Services() []stack.Service {
 	return []stack.Service{
-		mariadb.Service(), rabbitmq.Service(), memcached.Service(), haproxy.Service(), keepalived.Service(),
+		registry.Service(), mariadb.Service(), rabbitmq.Service(), memcached.Service(), haproxy.Service(), keepalived.Service(),
 		ovn.Service(), openvswitch.Service(),
 		keystone.Service(), glance.Service(), placement.Service(), nova.Service(), libvirt.Service(), neutron.Service(), horizon.Service(),
 	}
@@ -86,20 +87,23 @@ func host(d *stack.Deployment, h *spec.Host, images []string) []stack.Item {
 
 // imageReady makes sure that podman has the image. Its lists of images are read
 // in place of asking podman, which takes a tenth of a second for each.
+//
+// From a registry it is pulled, and again when another was pushed. podman believes
+// only the cloud's authority, holds every part against its digest, and goes on where
+// a broken connection ended for as long as the registry takes to start again.
 func imageReady(d *stack.Deployment, name string, needs []string) configset.Item {
-	ref := d.Release.Image(name)
-	run, store := []string{"podman", "image", "exists", ref}, SharedImages
-	if d.Spec.Images == spec.ImagesRegistry {
-		run, store = []string{"podman", "pull", "--quiet", ref}, ownImages
+	ref, store := d.Release.Image(name), SharedImages
+	c := &command.Resource{Name: "image " + name, Run: []string{"podman", "image", "exists", ref}, Timeout: "15m"}
+	it := configset.Item{Resource: c, Phase: engine.Install, Needs: needs}
+	if d.FromRegistry() {
+		store = ownImages
+		c.Run = []string{"podman", "pull", "--quiet", "--retry=10", "--retry-delay=1s", ref}
+		it.Triggers = []string{registry.Image(d, name)}
+	} else {
+		it.Needs = append([]string{"deployer/container-image:" + name}, needs...)
 	}
-	return configset.Item{
-		Resource: &command.Resource{
-			Name: "image " + name, Run: run, Timeout: "15m",
-			Unless: fmt.Sprintf("grep -qF '\"%s\"' %s/overlay-images/images.json", ref, store),
-		},
-		Phase: engine.Install,
-		Needs: append([]string{"deployer/container-image:" + name}, needs...),
-	}
+	c.Unless = fmt.Sprintf("grep -qF '\"%s\"' %s/overlay-images/images.json", ref, store)
+	return it
 }
 
 // Answers are the references of what must be in place before the API can be
@@ -177,12 +181,29 @@ const (
 	computeMemory    = 1 << 30
 	controllerDisk   = 1 << 30
 	computeDisk      = 512 << 20
+	// The images unpacked, and in the registry: 2.0, 1.5 and 0.6 GiB.
+	controllerImages = 2 << 30
+	computeImages    = 3 << 29
+	registryImages   = 5 << 27
+	// Building them, both at once: 2.0 GiB, and as much of packages and layers.
+	buildingImages = 4 << 30
 )
 
 // Room returns how much memory and disk the host's services take, in bytes.
 func Room(o *spec.OpenStack, h *spec.Host) (memory, disk int64) {
+	memory, disk = computeMemory, computeDisk
+	images := int64(computeImages)
 	if slices.Contains(o.Controllers, h) {
-		return controllerMemory, controllerDisk
+		memory, disk, images = controllerMemory, controllerDisk, controllerImages
 	}
-	return computeMemory, computeDisk
+	if o.Images == spec.ImagesRegistry {
+		disk += images
+		if h == o.Controllers[0] {
+			disk += registryImages
+		}
+		if h == o.Controllers[0] && o.Build == spec.BuildController {
+			disk += buildingImages
+		}
+	}
+	return memory, disk
 }

@@ -29,11 +29,12 @@ const (
 	KindMachine = "machine"
 	KindCache   = "cache"
 	// KindContainerImage is a container image, KindServerImage one for servers in
-	// the cloud, KindAPI the place where the cloud's own API answers. All are a
-	// [Service].
+	// the cloud, KindAPI the place where the cloud's own API answers, KindRegistry
+	// that where its registry of images does. All are a [Service].
 	KindContainerImage = "container-image"
 	KindServerImage    = "server-image"
 	KindAPI            = "api"
+	KindRegistry       = "registry"
 )
 
 // Image, Network and Machine are the bodies of nodes.
@@ -178,7 +179,7 @@ func (x *Executor) Remove(ctx context.Context, r engine.Record, _ func(string)) 
 	switch r.Kind {
 	case KindImage, KindContainerImage, KindServerImage:
 		return nil // a shared cache, pruned by `updraft lab prune` and `updraft image prune`
-	case KindAPI:
+	case KindAPI, KindRegistry:
 		return nil // it goes with what answers there
 	case KindNetwork:
 		return x.Provider.RemoveNetwork(ctx, x.Cloud, r.Key)

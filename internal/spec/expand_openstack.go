@@ -17,6 +17,7 @@ type OpenStack struct {
 	Tunnel                string   // network
 	External              []string // networks
 	Images                string   // shared or registry
+	Build                 string   // deployer or controller
 	Workers               int
 	VirtType              string // auto, kvm or qemu
 	Overrides             Raw    // service → section → key → value
@@ -30,6 +31,9 @@ const (
 	ImagesRegistry = "registry"
 )
 
+// BuildController says that the first controller builds container images.
+const BuildController = "controller"
+
 // openstack resolves the section's names. It comes last: it refers to
 // everything else.
 func (e *expander) openstack() {
@@ -39,7 +43,7 @@ func (e *expander) openstack() {
 	}
 	o := &OpenStack{
 		Release: f.Release, Region: f.Region, Workers: f.Workers, VirtType: f.VirtType, Overrides: f.Overrides,
-		Images: f.Images, Pos: e.pos("openstack"),
+		Images: f.Images, Build: f.Build, Pos: e.pos("openstack"),
 	}
 	if o.Images == "" {
 		o.Images = ImagesRegistry
@@ -50,8 +54,13 @@ func (e *expander) openstack() {
 	if o.Images == ImagesShared && e.cloud.Provider.Name != "lab" {
 		e.faults.errorf(e.pos("openstack.images"), "openstack.images", "write registry", "only lab hosts can share a store of images with this computer")
 	}
-	if h := e.hosts["openstack"]; h != nil {
-		e.faults.errorf(h.Pos, "hosts.openstack", "choose another name", "%q is the name of the cloud's API in plans", h.Name)
+	if o.Build == BuildController && o.Images == ImagesShared {
+		e.faults.errorf(e.pos("openstack.build"), "openstack.build", "write images: registry", "a shared store has what this computer builds")
+	}
+	for name, what := range map[string]string{"openstack": "API", "registry": "registry of images"} {
+		if h := e.hosts[name]; h != nil && (name != "registry" || o.Images == ImagesRegistry) {
+			e.faults.errorf(h.Pos, "hosts."+name, "choose another name", "%q is the name of the cloud's %s in plans", h.Name, what)
+		}
 	}
 	o.Controllers = e.openstackHosts(f.Controllers, "controllers")
 	o.Computes = e.openstackHosts(f.Computes, "computes")

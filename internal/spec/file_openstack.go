@@ -11,6 +11,7 @@ type openstackFile struct {
 	External    []string `json:"external" format:"label" doc:"Networks that routers and floating IPs reach. Each becomes a physical network of Neutron under the same name."`
 	Region      string   `json:"region" default:"RegionOne" format:"line" doc:"The name of the region."`
 	Images      string   `json:"images" enum:"shared,registry" doc:"How hosts get container images: shared (a store on this computer that lab hosts read; the lab's default) or registry (one that the first controller runs; the default elsewhere)."`
+	Build       string   `json:"build" default:"deployer" enum:"deployer,controller" doc:"Where images are built: deployer (this computer) or controller (the first one, which has to be a Debian, with images: registry; this computer then needs no root)."`
 	Workers     int      `json:"workers" default:"1" min:"1" max:"64" doc:"Processes per API service and host."`
 	VirtType    string   `json:"virt_type" default:"auto" enum:"auto,kvm,qemu" doc:"What runs servers: kvm, qemu (emulation, slow), or auto: kvm where the host has it."`
 	Overrides   Raw      `json:"overrides" doc:"Settings of services over updraft's own, by service, section and key: {nova: {DEFAULT: {cpu_allocation_ratio: 4}}}."`

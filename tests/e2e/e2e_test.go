@@ -57,7 +57,7 @@ type cloud struct {
 func newCloud(t *testing.T, name, text string) *cloud {
 	t.Helper()
 	needLab(t)
-	dir := t.TempDir()
+	dir := keptDir(t)
 	c := &cloud{t: t, name: name, file: filepath.Join(dir, "cloud.yaml"), state: filepath.Join(dir, "state")}
 	c.write(text)
 	before := snapshot(t, name)
@@ -72,6 +72,21 @@ func newCloud(t *testing.T, name, text string) *cloud {
 		c.expectTraceless(before)
 	})
 	return c
+}
+
+// keptDir is a temporary directory that stays as long as the cloud it describes.
+func keptDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "updraft-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if !t.Failed() || os.Getenv("KEEP") == "" {
+			_ = os.RemoveAll(dir) // a temporary directory
+		}
+	})
+	return dir
 }
 
 // with returns the cloud for a subtest, so that its failures are the subtest's.

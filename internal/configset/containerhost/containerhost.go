@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/configset"
+	"github.com/updraft-cloud/updraft/internal/spec"
 )
 
 // Params are the parameters.
@@ -40,7 +41,21 @@ func Set() configset.Set {
 // host is what the parameters come to on one host.
 type host struct {
 	Params
+	cloud   *spec.Cloud
+	on      *spec.Host
 	cgroups bool
+}
+
+// Items returns what makes a host into one that runs containers, for parts of
+// updraft that deploy containers themselves. The parameters are taken as they are.
+func Items(c *spec.Cloud, on *spec.Host, p Params) []configset.Item {
+	return newHost(c, on, p).items()
+}
+
+func newHost(c *spec.Cloud, on *spec.Host, p Params) *host {
+	p.Run = slices.Sorted(slices.Values(p.Run))
+	enabled := p.Cgroups == "enabled" || p.Cgroups != "disabled" && c.Provider.Name != "lab"
+	return &host{Params: p, cloud: c, on: on, cgroups: enabled}
 }
 
 // build is the configset's Build.
@@ -49,7 +64,7 @@ func build(in *configset.Input) []configset.Item {
 	if h == nil {
 		return nil
 	}
-	return h.items(in)
+	return h.items()
 }
 
 var (
@@ -83,6 +98,5 @@ func resolve(in *configset.Input) *host {
 	if len(*in.Diags) > before {
 		return nil
 	}
-	p.Run = slices.Sorted(slices.Values(p.Run))
-	return &host{Params: p, cgroups: p.Cgroups == "enabled" || p.Cgroups == "auto" && in.Cloud.Provider.Name != "lab"}
+	return newHost(in.Cloud, in.Host, p)
 }

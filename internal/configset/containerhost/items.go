@@ -20,16 +20,16 @@ const (
 	tmpfilesFile   = "/etc/tmpfiles.d/updraft-containers.conf"
 )
 
-// packages are podman with the runtime that takes least, and the init that
+// Packages are podman with the runtime that takes least, and the init that
 // containers may ask for.
-func packages() []string { return []string{"podman", "crun", "catatonit"} }
+func Packages() []string { return []string{"podman", "crun", "catatonit"} }
 
 // items returns the resources. podman reads its files whenever it runs: nothing
 // has to be restarted when they change.
-func (h *host) items(in *configset.Input) []configset.Item {
+func (h *host) items() []configset.Item {
 	var out []configset.Item
-	for _, name := range append(packages(), h.Packages...) {
-		out = append(out, configset.Item{Resource: &pkg.Resource{Name: name}, Needs: basebox.BeforePackages(in.Cloud, in.Host)})
+	for _, name := range append(Packages(), h.Packages...) {
+		out = append(out, configset.Item{Resource: &pkg.Resource{Name: name}, Needs: basebox.BeforePackages(h.cloud, h.on)})
 	}
 	after := []string{"package:podman"}
 	put := func(p, content string) {

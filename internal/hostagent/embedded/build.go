@@ -8,21 +8,21 @@ import (
 	"path/filepath"
 )
 
-// Build compiles the agent for an architecture with the Go tool, packs it into
+// Build compiles a program for an architecture with the Go tool, packs it into
 // dir, and returns the path. The result depends on the source and the version
 // of Go only.
-func Build(ctx context.Context, dir, arch string) (string, error) {
+func Build(ctx context.Context, dir string, p Program, arch string) (string, error) {
 	tmp, err := os.MkdirTemp(dir, ".build")
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
-	plain := filepath.Join(tmp, "updraft-host")
+	plain := filepath.Join(tmp, string(p))
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=",
-		"-o", plain, "github.com/updraft-cloud/updraft/cmd/updraft-host")
+		"-o", plain, "github.com/updraft-cloud/updraft/cmd/"+string(p))
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot build the host agent for %s: %w\n%s", arch, err, out)
+		return "", fmt.Errorf("cannot build %s for %s: %w\n%s", p, arch, err, out)
 	}
 	data, err := os.ReadFile(plain)
 	if err != nil {
@@ -36,6 +36,6 @@ func Build(ctx context.Context, dir, arch string) (string, error) {
 	if err := os.WriteFile(packed, gz, 0o644); err != nil { // a program, not a secret
 		return "", err
 	}
-	path := filepath.Join(dir, FileName(arch))
+	path := filepath.Join(dir, FileName(p, arch))
 	return path, os.Rename(packed, path)
 }

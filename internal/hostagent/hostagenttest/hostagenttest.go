@@ -39,7 +39,7 @@ var build = sync.OnceValues(func() ([]byte, error) { // one build serves all tes
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	path, err := embedded.Build(context.Background(), dir, runtime.GOARCH)
+	path, err := embedded.Build(context.Background(), dir, embedded.Host, runtime.GOARCH)
 	if err != nil {
 		return nil, err
 	}

@@ -29,9 +29,6 @@ type Recipe struct {
 	Excludes []string `json:"excludes,omitempty"`
 }
 
-// registryPort is where a cloud's own registry answers.
-const registryPort = 5000
-
 // tagLength is in hexadecimal digits.
 const tagLength = 16
 
@@ -66,13 +63,13 @@ func sorted(s []string) []string {
 // Tag returns the image's tag.
 func (r Recipe) Tag() string { return r.Digest()[:tagLength] }
 
-// Ref returns the image's reference where it was built, or as a cloud's own
-// registry on that host has it.
-func (r Recipe) Ref(registryHost string) string {
-	if registryHost == "" {
+// Ref returns the image's reference where it was built, or as the registry at
+// HOST:PORT has it.
+func (r Recipe) Ref(registry string) string {
+	if registry == "" {
 		return LocalPrefix + r.Name + ":" + r.Tag()
 	}
-	return fmt.Sprintf("%s:%d/updraft/%s:%s", registryHost, registryPort, r.Name, r.Tag())
+	return registry + "/updraft/" + r.Name + ":" + r.Tag()
 }
 
 // LocalPrefix begins the references of images that no registry has.

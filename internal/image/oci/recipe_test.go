@@ -36,7 +36,7 @@ func TestAReferenceSaysWhatIsInTheImage(t *testing.T) {
 	if ref := base.Ref(""); ref != "localhost/updraft/small:"+base.Digest()[:16] {
 		t.Errorf("reference: %s", ref)
 	}
-	if ref := base.Ref("ctl1"); ref != "ctl1:5000/updraft/small:"+base.Tag() {
+	if ref := base.Ref("ctl1:5000"); ref != "ctl1:5000/updraft/small:"+base.Tag() {
 		t.Errorf("reference in a registry: %s", ref)
 	}
 }

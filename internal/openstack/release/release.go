@@ -104,11 +104,11 @@ func decode(data []byte) (*Release, error) {
 	return &r, errors.Join(errs...)
 }
 
-// From returns the release with its images named as the cloud's registry on that
-// host has them.
-func (r *Release) From(registryHost string) *Release {
+// From returns the release with its images named as the registry at HOST:PORT has
+// them.
+func (r *Release) From(registry string) *Release {
 	c := *r
-	c.registry = registryHost
+	c.registry = registry
 	return &c
 }
 

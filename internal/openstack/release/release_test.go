@@ -27,7 +27,7 @@ func TestEveryReleaseCanBeDeployed(t *testing.T) {
 			if ref := r.Image(image); !strings.HasPrefix(ref, "localhost/updraft/"+image+":") {
 				t.Errorf("%s: image %s is %q", name, image, ref)
 			}
-			if ref := r.From("ctl1").Image(image); !strings.HasPrefix(ref, "ctl1:5000/updraft/"+image+":") {
+			if ref := r.From("ctl1:5000").Image(image); !strings.HasPrefix(ref, "ctl1:5000/updraft/"+image+":") {
 				t.Errorf("%s: image %s of the registry is %q", name, image, ref)
 			}
 		}

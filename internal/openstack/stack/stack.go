@@ -118,7 +118,15 @@ type Deployment struct {
 	Diags   *diag.List
 	// Services are all of them, for those that serve the others.
 	Services []Service
+	// RegistryProgram serves images to hosts, where they come from a registry.
+	RegistryProgram []byte
+	// Recipes are what images are made of, as JSON by their names, where the first
+	// controller builds them; empty where the deployer does.
+	Recipes map[string]string
 }
+
+// FromRegistry reports whether hosts pull images from a registry of the cloud.
+func (d *Deployment) FromRegistry() bool { return d.Spec.Images == spec.ImagesRegistry }
 
 // VIP is the address that the APIs answer on.
 func (d *Deployment) VIP() netip.Addr { return d.Spec.VIP.Address }
@@ -172,6 +180,7 @@ func UUID(what, cloud, host string) string {
 // Ports that more than one service knows of.
 const (
 	KeystonePort  = 5000
+	RegistryPort  = 5001
 	DatabasePort  = 3306
 	RabbitPort    = 5671
 	MemcachePort  = 11211
@@ -188,6 +197,7 @@ const (
 	SecretMetadata = "nova-metadata"
 	SecretAdmin    = "keystone-admin"
 	SecretDatabase = "mariadb-root"
+	SecretRegistry = "registry-push"
 )
 
 // DatabaseSecret and UserSecret are the names of a service's passwords.

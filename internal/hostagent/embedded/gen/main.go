@@ -1,5 +1,5 @@
-// Command gen builds the host agents for all architectures into the directory
-// that package embedded takes them from.
+// Command gen builds the programs for hosts for all architectures into the
+// directory that package embedded takes them from.
 package main
 
 import (
@@ -14,12 +14,14 @@ import (
 func main() {
 	dir := flag.String("o", "internal/hostagent/embedded/bin", "output directory")
 	flag.Parse()
-	for _, arch := range embedded.Arches() {
-		path, err := embedded.Build(context.Background(), *dir, arch)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "gen:", err)
-			os.Exit(1)
+	for _, program := range embedded.Programs() {
+		for _, arch := range embedded.Arches() {
+			path, err := embedded.Build(context.Background(), *dir, program, arch)
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "gen:", err)
+				os.Exit(1)
+			}
+			fmt.Println(path)
 		}
-		fmt.Println(path)
 	}
 }

@@ -25,9 +25,9 @@ import (
 	"github.com/updraft-cloud/updraft/internal/spec"
 )
 
-// update reports whether golden files are to be written: the flag of package
+// Update reports whether golden files are to be written: the flag of package
 // configsettest.
-func update() bool { return flag.Lookup("update").Value.String() == "true" }
+func Update() bool { return flag.Lookup("update").Value.String() == "true" }
 
 const head = `
 version: 1
@@ -84,7 +84,7 @@ func Golden(t *testing.T, s stack.Service, others ...stack.Service) {
 				t.Error(err)
 			}
 			golden := filepath.Join("testdata", name+".golden")
-			if update() {
+			if Update() {
 				if err := os.MkdirAll("testdata", 0o755); err != nil {
 					t.Fatal(err)
 				}
