@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"os/signal"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -35,18 +37,21 @@ func (f *reportFlags) add(cmd *cobra.Command) {
 func (a *app) verifyCommand() *cobra.Command {
 	var reports reportFlags
 	cmd := &cobra.Command{
-		Use:   "verify",
+		Use:   "verify [CHECK...]",
 		Short: "Prove by test that the cloud does what it is for",
 		Long: `verify runs the checks of the cloud file, each from its vantage point, and
-reports: a table on stdout (or JSON), a page with plots, JUnit XML.
+reports: a table on stdout (or JSON), a page with plots, JUnit XML. Given names of
+checks, it runs these alone.
 ` + exitHelp,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, names []string) error {
 			s, err := a.load()
 			if err != nil {
 				return err
 			}
 			defer s.close()
+			if err := s.choose(names); err != nil {
+				return err
+			}
 			return s.verify(cmd.Context(), reports)
 		},
 	}
@@ -68,6 +73,24 @@ func (s *session) verify(ctx context.Context, f reportFlags) error {
 	case !rep.OK():
 		return &exitError{code: exitChecks}
 	}
+	return nil
+}
+
+// choose leaves only the checks of these names, if there are any names.
+func (s *session) choose(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	var known []string
+	for _, c := range s.out.Checks {
+		known = append(known, c.Name)
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("there is no check %q; there are: %s", name, strings.Join(known, ", "))
+		}
+	}
+	s.out.Checks = slices.DeleteFunc(s.out.Checks, func(c compile.Check) bool { return !slices.Contains(names, c.Name) })
 	return nil
 }
 

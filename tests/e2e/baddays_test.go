@@ -139,14 +139,19 @@ func connectionCut(t *testing.T, c *cloud) {
 // await polls a condition until it holds, within a minute.
 func (c *cloud) await(what string, holds func() bool) {
 	c.t.Helper()
-	deadline := time.After(time.Minute)
+	c.awaitWithin(time.Minute, what, holds)
+}
+
+func (c *cloud) awaitWithin(patience time.Duration, what string, holds func() bool) {
+	c.t.Helper()
+	deadline := time.After(patience)
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			c.t.Fatalf("not within a minute: %s", what)
+			c.t.Fatalf("not within %s: %s", patience, what)
 		}
 	}
 }

@@ -171,13 +171,13 @@ type line struct {
 	} `json:"event"`
 }
 
-// killAfter runs "apply" and kills it (SIGKILL) once n steps have started. It
-// reports whether the run ended by itself before.
-func (c *cloud) killAfter(n int) (ended bool) {
+// killAfter runs "apply", perhaps of a saved plan, and kills it (SIGKILL) once n
+// steps have started. It reports whether the run ended by itself before.
+func (c *cloud) killAfter(n int, plan ...string) (ended bool) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	cmd := c.command(ctx, "apply", "--json")
+	cmd := c.command(ctx, append([]string{"apply", "--json"}, plan...)...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		c.t.Fatal(err)

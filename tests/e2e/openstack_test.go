@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,10 +45,18 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 			t.Error("planning made a state directory")
 		}
 	})
+	t.Run("a plan that was saved before anything was there can be applied", func(t *testing.T) {
+		c, plan := c.with(t), filepath.Join(t.TempDir(), "plan.json")
+		c.try("plan", "-o", plan)
+		if c.killAfter(5, plan) {
+			t.Error("it ended before its fifth step")
+		}
+		c.fails(1, "plan again", "apply", plan) // those steps are done
+	})
 	// Machines, configuration, schemas, services, the API: wherever it is.
-	for _, n := range []int{5, 60, 150, 30} {
-		t.Logf("killed after %d steps; ended before: %v", n, c.killAfter(n))
-	}
+	t.Logf("killed after 60 steps; ended before: %v", c.killAfter(60))
+	c.killInSync()
+	t.Logf("killed after 30 steps; ended before: %v", c.killAfter(30))
 	out := c.run("up")
 	t.Logf("the last up took %s\n%s", out.took, out.stdout)
 	if !strings.Contains(out.stdout, "3 passed") {
@@ -67,6 +76,7 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 	t.Run("the stock client works with the files handed over", func(t *testing.T) { stockClient(t, c.with(t)) })
 	t.Run("a browser trusts the authority handed over", func(t *testing.T) { authority(t, c.with(t)) })
 	t.Run("an option of Nova restarts Nova and nothing else", func(t *testing.T) { novaOption(t, c.with(t)) })
+	t.Run("day 2", func(t *testing.T) { day2(t, c.with(t)) })
 	t.Run("a power cut of everything", func(t *testing.T) {
 		c := c.with(t)
 		c.run("lab", "cut")
@@ -76,6 +86,32 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 		c.expectSettled()
 	})
 }
+
+// killInSync kills updraft and a schema's sync once it has made some tables.
+func (c *cloud) killInSync() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	cmd := c.command(ctx, "apply")
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	const some = 20
+	c.awaitWithin(8*time.Minute, "the sync of nova's database makes tables", func() bool {
+		out, err := c.labExec("controller1", "sh", "-c", sqlScript, "sh", "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'nova'")
+		n, bad := strconv.Atoi(strings.TrimSpace(out))
+		return err == nil && bad == nil && n > some
+	})
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // killed
+	if out, err := c.labExec("controller1", "podman", "kill", "updraft-job-nova-schema"); err != nil {
+		c.t.Errorf("the sync was not in its middle: %v\n%s", err, out)
+	}
+}
+
+// sqlScript asks the controller's database each of the arguments.
+const sqlScript = `set -e; for q in "$@"; do nsenter --target "$(cat /run/updraft/mariadb.pid)" --mount -- mariadb --no-defaults --skip-ssl ` +
+	`--socket=/var/lib/updraft/mariadb/mariadb.sock -N -e "$q"; done`
 
 // expectSettled is expectNoChanges without the checks, which start a server.
 func (c *cloud) expectSettled() {
@@ -131,11 +167,12 @@ func noSecrets(t *testing.T, c *cloud, up output) {
 	look("journals", c.run("exec", "all", "--", "journalctl", "--no-pager", "-o", "cat").stdout)
 }
 
-// stockClient uses Debian's python3-openstackclient from the deployer's place in
-// the cloud's networks.
-func stockClient(t *testing.T, c *cloud) {
+// client returns Debian's python3-openstackclient in the deployer's place in the
+// cloud's networks.
+func (c *cloud) client(t *testing.T) func(args ...string) string {
+	t.Helper()
 	dir := strings.TrimSpace(c.run("handoff").stdout)
-	client := func(args ...string) string {
+	return func(args ...string) string {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		defer cancel()
@@ -147,6 +184,11 @@ func stockClient(t *testing.T, c *cloud) {
 		}
 		return string(out)
 	}
+}
+
+// stockClient uses what a user has at hand.
+func stockClient(t *testing.T, c *cloud) {
+	client := c.client(t)
 	for _, kind := range []string{"identity", "image", "compute", "network", "placement"} {
 		if out := client("catalog", "list"); !strings.Contains(out, kind) {
 			t.Errorf("no %s in the catalogue:\n%s", kind, out)

@@ -26,8 +26,15 @@ func compute(b *stack.Builder) {
 		Volumes:   conf.Mounted(append(libvirt.Shared(), stack.Mount(kvm, kvm), stack.Mount(qemu, qemu), stack.Mount(start, start))...),
 		RestartOn: conf.Watched(kvm, qemu, start),
 		After:     []string{libvirt.Container},
+		Ready:     &container.Ready{Exec: []string{"sh", "-c", atLibvirt}, Timeout: stack.Patience},
 	}, "container:"+libvirt.Container, "command:"+identityJob, stack.OnHost(d.First(), "container:nova-conductor"))
 }
+
+// atLibvirt succeeds while nova-compute is connected to libvirt, which it is from
+// the end of its start on: of what keeps it from starting it has told by then.
+//
+// Source: proc(5), /proc/net/unix; state 3 is a connection.
+const atLibvirt = `awk '$6 == "03" && $NF == "/run/libvirt/libvirt-sock" { found = 1 } END { exit !found }' /proc/1/net/unix`
 
 // Identity is the UUID by which Nova knows what a compute has, and Placement the
 // compute.

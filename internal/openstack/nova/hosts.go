@@ -43,7 +43,9 @@ func schedulable(b *stack.Builder, conf stack.Oslo) {
 	for _, h := range d.Spec.Computes {
 		job := stack.Job{
 			Name: "nova compute " + h.Name, Image: image, User: name, Timeout: hostPatience, Phase: engine.Start,
-			Run:      []string{"nova-manage", "cell_v2", "discover_hosts"},
+			// By its service, since Nova takes a compute that was removed and has come
+			// back, by its record of what it has, for one that is mapped already.
+			Run:      []string{"nova-manage", "cell_v2", "discover_hosts", "--by-service"},
 			Volumes:  conf.Volumes,
 			Needs:    append(conf.Needs(), "command:nova cells"),
 			Triggers: slices.Concat(rebooted, []string{stack.Machine(h), stack.OnHost(h, "container:nova-compute")}),
@@ -98,5 +100,6 @@ func computeSeen(host string) string {
 
 // unmappedQuery asks whether there is something to map.
 func unmappedQuery(host string) string {
-	return fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM nova.compute_nodes WHERE host = '%s' AND deleted = 0 AND mapped = 0)", host)
+	return fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM nova.compute_nodes n WHERE n.host = '%s' AND n.deleted = 0 AND NOT EXISTS "+
+		"(SELECT 1 FROM nova_api.host_mappings m WHERE BINARY m.host = BINARY n.host))", host)
 }
