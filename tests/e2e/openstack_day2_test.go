@@ -127,10 +127,10 @@ func occupiedCompute(t *testing.T, c *cloud, one, two string) {
 			t.Errorf("there is no way out:\n%s", out.stderr)
 		}
 	}
-	c.run("exec", "compute2", "--", "systemctl", "is-active", "nova-compute")
-	client("server", "delete", "--wait", "stay")
 	c.write(two)
+	c.run("exec", "compute2", "--", "systemctl", "is-active", "nova-compute")
 	c.expectSettled()
+	client("server", "delete", "--wait", "stay")
 }
 
 // forgotten are queries of what is to be gone with a compute, one a table.
