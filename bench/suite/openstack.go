@@ -85,7 +85,7 @@ func (s *Suite) stackCycle(ctx context.Context, c *cloud.Cloud, run int) error {
 	}
 	optioned := strings.Replace(string(file), "openstack:\n", "openstack:\n  overrides: {nova: {DEFAULT: {reserved_host_disk_mb: 100}}}\n", 1)
 	if optioned == string(file) {
-		return errors.New("examples/openstack-small.yaml has no line openstack:")
+		return errors.New("examples/openstack-small.yaml has no section openstack")
 	}
 	for _, step := range []func() error{
 		func() error { return s.stackTimed(ctx, c, StackDestroy, run, "destroy", "--yes") },
