@@ -2,8 +2,8 @@
 // speak to the cloud's API.
 //
 //   - openstack asks every service something small and judges the answers, each
-//     with its own time, hypervisors and agents included, and whether the pages
-//     for people are whole.
+//     with its own time, hypervisors and agents included, whether the pages for
+//     people are whole, and how long the certificate that is shown goes on.
 //   - vm starts a server and reaches it: ACTIVE, DHCP, metadata and a marker on
 //     the console, ping, TCP and HTTP by its floating IP.
 //

@@ -150,6 +150,7 @@ func (c *OpenStack) questions(p *pages) []question {
 		{"network", "networks", count("network", "networks", "networks")},
 		{"placement", "versions", versions},
 		{"compute", "hypervisors", c.hypervisors},
+		{"dashboard", "certificate", p.certificate(c.cloud.Dashboard)},
 		{"dashboard", "login page", p.dashboard(c.cloud.Dashboard)},
 		{"console", "page", p.console(c.cloud.Consoles)},
 	}

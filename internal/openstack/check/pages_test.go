@@ -27,12 +27,19 @@ const loginPage = `<!DOCTYPE html>
 // a status if it begins with one.
 func newSite(t *testing.T, changes map[string]string) string {
 	t.Helper()
+	s := httptest.NewTLSServer(pageHandler(changes))
+	t.Cleanup(s.Close)
+	return s.URL + "/"
+}
+
+// pageHandler serves the pages with changes.
+func pageHandler(changes map[string]string) http.Handler {
 	files := map[string]string{
 		"/auth/login/": loginPage, "/static/all.css": "a", "/static/all.js": "b", "/static/favicon.ico": "c",
 		"/vnc_lite.html": `import RFB from './core/rfb.js'`, "/core/rfb.js": "d",
 	}
 	maps.Copy(files, changes)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, ok := files[r.URL.Path]
 		switch {
 		case !ok:
@@ -45,9 +52,7 @@ func newSite(t *testing.T, changes map[string]string) string {
 			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 			io.WriteString(w, body)
 		}
-	}))
-	t.Cleanup(s.Close)
-	return s.URL + "/"
+	})
 }
 
 func TestPagesForPeopleAreJudged(t *testing.T) {
@@ -74,7 +79,7 @@ func TestPagesForPeopleAreJudged(t *testing.T) {
 				t.Errorf("%s: %s", r.Status, r.Reason)
 			}
 			for _, trip := range r.Detail.(check.Trips) {
-				if tc.reason == "" && trip.Service == "dashboard" && trip.Found != 3 {
+				if tc.reason == "" && trip.What == "login page" && trip.Found != 3 {
 					t.Errorf("of the page's three files %d were found", trip.Found)
 				}
 			}
