@@ -84,7 +84,9 @@ func build(d *stack.Deployment) []stack.Item {
 func server(b *stack.Builder, after []string) {
 	dir := b.Dir(stack.ConfigDir(name), "", "0755")
 	data := b.Data(user)
-	leaf := b.Leaf(user, b.D.VIP().String())
+	// A server that copies its data to another looks for the common name that the
+	// other's certificate has.
+	leaf := b.Leaf(user, b.D.VIP().String(), name+"-"+b.Host.Name)
 	watched := []string{b.Config("mariadb.cnf", config(b.D, b.Host))}
 	volumes := []container.Volume{stack.Mount(dir, dir), {Source: data, Target: data}}
 	run := []string{"mariadbd", "--defaults-file=" + path.Join(dir, "mariadb.cnf")}
@@ -121,21 +123,17 @@ func query(sql string) []string {
 }
 
 // certificate adds the command that makes the server read its certificate again
-// when it shows another than the file's. Connections go on.
+// when it shows another than the file's, Galera included. Connections go on.
 //
-// Source: MariaDB's documentation, "FLUSH"; Galera's, "SSL Certificates".
+// Source: MariaDB's documentation, "FLUSH".
 func certificate(b *stack.Builder, leaf string) {
-	flush := "FLUSH SSL"
-	if replicated(b.D) {
-		flush += "; SET GLOBAL wsrep_provider_options = 'socket.ssl_reload=1'"
-	}
 	inside := func(c ...string) string { return stack.Inside(name, transport.Quote(c...)) }
 	shown := query("SHOW STATUS LIKE 'Ssl_server_not_after'")
 	shown[slices.Index(shown, "--skip-ssl")] = "--ssl"
 	b.Add(configset.Item{
 		Resource: &command.Resource{
 			Name:   "mariadb certificate",
-			Script: inside(query(flush)...),
+			Script: inside(query("FLUSH SSL")...),
 			Unless: fmt.Sprintf(`test "$(%s | cut -f 2)" = "$(%s | cut -d = -f 2)"`,
 				inside(append(shown, "--skip-ssl-verify-server-cert")...), inside("openssl", "x509", "-noout", "-enddate", "-in", leaf)),
 		},
