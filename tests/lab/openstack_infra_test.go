@@ -2,7 +2,6 @@ package lab_test
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,11 +16,9 @@ import (
 	"github.com/updraft-cloud/updraft/internal/openstack/mariadb"
 	"github.com/updraft-cloud/updraft/internal/openstack/nova"
 	"github.com/updraft-cloud/updraft/internal/openstack/openvswitch"
-	"github.com/updraft-cloud/updraft/internal/openstack/rabbitmq"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack/stacktest"
 	"github.com/updraft-cloud/updraft/internal/resource/command"
-	"github.com/updraft-cloud/updraft/internal/resource/container"
 	"github.com/updraft-cloud/updraft/internal/resource/file"
 	"github.com/updraft-cloud/updraft/internal/spec"
 	"github.com/updraft-cloud/updraft/internal/transport"
@@ -157,17 +154,10 @@ func (r rotated) Password(name string) string {
 
 func TestRabbitMQTellsWhetherThePasswordIsRight(t *testing.T) {
 	b := newBox(t, "infra")
-	items := b.lay(stacktest.Small, "controller1", rabbitmq.Service())
-	c := find[*container.Resource](t, items, "rabbitmq")
-	start := "cd /; mkdir -p /var/lib/rabbitmq; printf '%s' " + base64.RawURLEncoding.EncodeToString([]byte(t.Name())) +
-		" >/var/lib/rabbitmq/.erlang.cookie; chmod 400 /var/lib/rabbitmq/.erlang.cookie; chown -R rabbitmq: /var/lib/rabbitmq; exec setpriv --reuid=rabbitmq --regid=rabbitmq --init-groups env"
-	for k, v := range c.Env {
-		start += " " + transport.Quote(k+"="+v)
-	}
-	b.background("rabbitmq", "exec podman run box/infra:x sh -euc "+transport.Quote(start+" "+transport.Quote(c.Exec...)))
+	b.rabbitmq()
 	login := filepath.Join(b.dir, "etc", "rabbitmq", "login")
 	ask := func(file string) error {
-		_, err := b.run("-c", fmt.Sprintf("timeout 10 bash %s.sh 10.88.0.11 %d %s", login, stack.RabbitPort, file))
+		_, err := b.run("-c", fmt.Sprintf("timeout 10 bash %s.sh 127.0.0.1 5672 %s", login, file))
 		return err
 	}
 	transporttest.Eventually(t, "the password is taken", func() bool { return ask(login+".amqp") == nil })
