@@ -12,6 +12,10 @@ set -eu
 data=$1 peers=$2
 shift 2
 
+# What a copy that failed has left. Its numbers are now those of other processes,
+# whose end the next copy would wait for.
+rm -f "$data/wsrep_sst.pid" "$data/rsync_sst.pid" "$data/stunnel.pid"
+
 answers() {
 	for p in ${peers//,/ }; do
 		timeout 2 bash -c "exec 3<>/dev/tcp/$p/4567" 2>/dev/null && return 0
