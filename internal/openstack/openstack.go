@@ -5,6 +5,7 @@ package openstack
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/engine"
@@ -87,23 +88,42 @@ func host(d *stack.Deployment, h *spec.Host, images []string) []stack.Item {
 
 // imageReady makes sure that podman has the image. Its lists of images are read
 // in place of asking podman, which takes a tenth of a second for each.
-//
-// From a registry it is pulled, and again when another was pushed. podman believes
-// only the cloud's authority, holds every part against its digest, and goes on where
-// a broken connection ended for as long as the registry takes to start again.
 func imageReady(d *stack.Deployment, name string, needs []string) configset.Item {
-	ref, store := d.Release.Image(name), SharedImages
-	c := &command.Resource{Name: "image " + name, Run: []string{"podman", "image", "exists", ref}, Timeout: "15m"}
+	ref := d.Release.Image(name)
+	c := &command.Resource{Name: "image " + name, Timeout: "15m"}
 	it := configset.Item{Resource: c, Phase: engine.Install, Needs: needs}
 	if d.FromRegistry() {
-		store = ownImages
-		c.Run = []string{"podman", "pull", "--quiet", "--retry=10", "--retry-delay=1s", ref}
+		pulled(c, ref)
 		it.Triggers = []string{registry.Image(d, name)}
 	} else {
+		shared(c, ref)
 		it.Needs = append([]string{"deployer/container-image:" + name}, needs...)
 	}
-	c.Unless = fmt.Sprintf("grep -qF '\"%s\"' %s/overlay-images/images.json", ref, store)
 	return it
+}
+
+// listed is shell text that succeeds when the store's list has the text.
+func listed(text, store string) string {
+	return fmt.Sprintf("grep -qsF '%s' %s/overlay-images/images.json", text, store)
+}
+
+// pulled has podman pull the image, and again when another was pushed. podman
+// believes only the cloud's authority, holds every part against its digest, and goes
+// on where a broken connection ended for as long as the registry takes to start again.
+func pulled(c *command.Resource, ref string) {
+	c.Run = []string{"podman", "pull", "--quiet", "--retry=10", "--retry-delay=1s", ref}
+	c.Unless = listed(`"`+ref+`"`, ownImages)
+}
+
+// shared takes the image from the shared store. podman does not see there what it has
+// pulled itself when the cloud had a registry: that gets the name then.
+func shared(c *command.Resource, ref string) {
+	pulled := ref[strings.LastIndex(ref, "/"):] + `"`
+	c.Script = fmt.Sprintf(`own=$(podman image ls --filter readonly=false --format '{{.Repository}}:{{.Tag}}' | grep -F '%s' | head -n 1)
+test -z "$own" || podman tag "$own" %s
+podman image exists %s
+`, strings.TrimSuffix(pulled, `"`), ref, ref)
+	c.Unless = fmt.Sprintf("if %s; then %s; else %s; fi", listed(pulled, ownImages), listed(`"`+ref+`"`, ownImages), listed(`"`+ref+`"`, SharedImages))
 }
 
 // Answers are the references of what must be in place before the API can be

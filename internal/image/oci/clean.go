@@ -93,7 +93,11 @@ func clean(root string, start time.Time) error {
 	}
 	// podman mounts its own over it, for which it must be there.
 	for _, name := range []string{"etc/resolv.conf", "etc/hostname", "etc/machine-id"} {
-		if err := os.WriteFile(filepath.Join(root, name), nil, 0o644); err != nil {
+		path := filepath.Join(root, name)
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			return err
+		}
+		if err := os.Chmod(path, 0o644); err != nil { // whatever the umask is
 			return err
 		}
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/aptconf"
+	"golang.org/x/sys/unix"
+
 	"github.com/updraft-cloud/updraft/internal/drift"
 )
 
@@ -99,7 +101,10 @@ func TestARootBecomesAFunctionOfItsPackages(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := clean(root, start); err != nil {
+		umask := unix.Umask([]int{0o022, 0o077}[i])
+		err := clean(root, start)
+		unix.Umask(umask)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat(filepath.Join(root, "var/log/apt")); err != nil {
