@@ -3,6 +3,7 @@ package lab_test
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,7 +115,9 @@ func TestOVNsDatabasesWantACertificate(t *testing.T) {
 	server := find[*container.Resource](t, items, "ovn-nb")
 	job := b.job(ovn.Service(), "ovn nb database")
 	mk(t, b.dir, "var", "ovn")
-	if out, err := b.run("-euc", transport.Quote(job.Run...)); err != nil {
+	// Directories need not be mounted: the box has them.
+	run := slices.DeleteFunc(slices.Clone(job.Run), func(word string) bool { return strings.HasPrefix(word, "--volume=") })
+	if out, err := b.run("-euc", transport.Quote(run...)); err != nil {
 		t.Fatalf("%v: %s", err, lastLines(out))
 	}
 	b.background("ovn-nb", "exec podman run box/openstack:x sh -euc "+transport.Quote("mkdir -p /run/ovn; exec "+transport.Quote(server.Exec...)))
