@@ -38,7 +38,7 @@ func plainPrograms() map[string]string {
 }
 
 // mutual are the ports at which clients have to show a certificate, too.
-func mutual() []int { return []int{6641, 6642, 6643, 6644, 25672} }
+func mutual() []int { return []int{4567, 6641, 6642, 6643, 6644, 11211, 25672} }
 
 // listener is a listening socket of a host.
 type listener struct {
