@@ -6,7 +6,7 @@
 // the network of the APIs may pull: the images are made of the distribution's
 // packages and hold nothing of the cloud. Only updraft, which has the password, may
 // push. It is a program of updraft's own and no container, since a host without
-// images could not run one (docs/adr/0010-registry-on-the-controller.md).
+// images could not run one (docs/adr/0011-registry-on-the-controller.md).
 package registry
 
 import (
