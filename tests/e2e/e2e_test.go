@@ -182,6 +182,8 @@ func (c *cloud) killAfter(n int, plan ...string) (ended bool) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -202,6 +204,9 @@ func (c *cloud) killAfter(n int, plan ...string) (ended bool) {
 		}
 	}
 	_ = cmd.Wait() // killed, or at its end
+	if started < n && said.Len() > 0 {
+		c.t.Logf("it ended by itself: %s", &said)
+	}
 	return started < n
 }
 

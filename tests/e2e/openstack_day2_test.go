@@ -67,6 +67,10 @@ func silentCompute(t *testing.T, c *cloud) {
 	sshd := func(verb ...string) { // not all that it is called exists everywhere
 		_, _ = c.labExec("compute2", append(append([]string{"systemctl"}, verb...), "ssh.service", "ssh.socket")...)
 	}
+	c.await("sshd runs on compute2", func() bool {
+		_, err := c.labExec("compute2", "systemctl", "is-active", "ssh.socket", "ssh.service")
+		return err == nil
+	})
 	sshd("mask", "--runtime", "--now")
 	out := c.fails(1, "First cause", "up")
 	if _, cause, _ := strings.Cut(out.stderr, "First cause: "); !strings.HasPrefix(cause, "host:compute2\n") {
@@ -87,7 +91,7 @@ const identity = "/var/lib/updraft/nova/compute_id"
 func brokenCompute(_ *testing.T, c *cloud) {
 	c.run("exec", "compute2", "--", "sh", "-c", "mkdir -p ${0%/*} && echo nobody >$0", identity)
 	out := c.fails(1, "compute2/container:nova-compute", "up")
-	for _, want := range []string{"First cause", "compute_id", "To go on"} {
+	for _, want := range []string{"First cause: compute2/container:nova-compute\n", "Unable to parse UUID from /var/lib/nova/compute_id: it has ended", "To go on"} {
 		if !strings.Contains(out.stderr, want) {
 			c.t.Errorf("the summary does not say %q:\n%s", want, out.stderr)
 		}

@@ -225,8 +225,13 @@ func (h *Host) seal(ctx context.Context, v *view) error {
 	case service == nil || service.text("status") != "enabled":
 		return h.object(ctx, v)
 	}
-	if err := h.enable(ctx, v, service, object{"status": "disabled", "disabled_reason": sealed}, "keep servers away from "+h.Name); err != nil {
-		return err
+	err = h.enable(ctx, v, service, object{"status": "disabled", "disabled_reason": sealed}, "keep servers away from "+h.Name)
+	if err != nil {
+		// Of a host that has just died Nova waits for a word, longer than HAProxy
+		// waits for Nova; but what it was told it has noted before.
+		if now, again := h.registered(ctx, v); again != nil || !isSealed(now) {
+			return err
+		}
 	}
 	if err := h.object(ctx, v); err != nil {
 		return errors.Join(err, h.enable(ctx, v, service, object{"status": "enabled"}, "let servers onto "+h.Name))

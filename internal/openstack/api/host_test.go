@@ -155,6 +155,14 @@ func TestASealedHostThatStaysTakesServersAgain(t *testing.T) {
 	}
 }
 
+func TestAHostThatHasJustDiedIsSealedThoughNovaWaitsForIt(t *testing.T) {
+	w, _, rec := hosts(t)
+	w.LoseAnswers(1)
+	if err := w.x.Seal(t.Context(), rec); err != nil || !strings.Contains(known(w, "compute2"), `"status":"disabled"`) {
+		t.Errorf("%v\n%s", err, known(w, "compute2"))
+	}
+}
+
 func TestOfAHostThatNobodyKnowsThereIsNothingToRemove(t *testing.T) {
 	w := newWorld(t, true) // Nova is not registered yet
 	n := api.Node(&api.Host{Name: "compute2"})

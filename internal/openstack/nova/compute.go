@@ -1,6 +1,7 @@
 package nova
 
 import (
+	_ "embed"
 	"fmt"
 	"path"
 
@@ -19,22 +20,26 @@ func compute(b *stack.Builder) {
 	d := b.D
 	conf := b.Oslo("nova.conf", computeConfig(d, b.Host.Name, d.Address(b.Host)), name)
 	kvm, qemu := b.Config("virt-kvm.conf", virtConfig("kvm")), b.Config("virt-qemu.conf", virtConfig("qemu"))
-	start := b.Config("compute.sh", startProgram(d.Spec.VirtType))
+	program := b.Config("compute.py", computeProgram)
+	start := b.Config("compute.sh", startProgram(d.Spec.VirtType, program))
 	identity(b)
 	b.Container(container.Resource{
 		Name: "nova-compute", Image: image, Privileged: true, Exec: []string{"sh", "-eu", start},
-		Volumes:   conf.Mounted(append(libvirt.Shared(), stack.Mount(kvm, kvm), stack.Mount(qemu, qemu), stack.Mount(start, start))...),
-		RestartOn: conf.Watched(kvm, qemu, start),
+		Volumes:   conf.Mounted(append(libvirt.Shared(), stack.Mount(kvm, kvm), stack.Mount(qemu, qemu), stack.Mount(start, start), stack.Mount(program, program))...),
+		RestartOn: conf.Watched(kvm, qemu, start, program),
 		After:     []string{libvirt.Container},
-		Ready:     &container.Ready{Exec: []string{"sh", "-c", atLibvirt}, Timeout: stack.Patience},
+		Ready:     &container.Ready{Exec: []string{"test", "-e", computeStarted}, Timeout: stack.Patience},
 	}, "container:"+libvirt.Container, "command:"+identityJob, stack.OnHost(d.First(), "container:nova-conductor"))
 }
 
-// atLibvirt succeeds while nova-compute is connected to libvirt, which it is from
-// the end of its start on: of what keeps it from starting it has told by then.
+// computeProgram runs nova-compute in a way that its end of start can be seen; a
+// process that runs and a connection to libvirt come before what it may fail at.
 //
-// Source: proc(5), /proc/net/unix; state 3 is a connection.
-const atLibvirt = `awk '$6 == "03" && $NF == "/run/libvirt/libvirt-sock" { found = 1 } END { exit !found }' /proc/1/net/unix`
+//go:embed compute.py
+var computeProgram string
+
+// computeStarted is the file that computeProgram makes, in the container.
+const computeStarted = "/run/nova-compute.started"
 
 // Identity is the UUID by which Nova knows what a compute has, and Placement the
 // compute.
@@ -60,12 +65,12 @@ func identity(b *stack.Builder) {
 // is tried each time: /dev/kvm can be opened only where the processor and the
 // kernel have it. (A shell that opens for reading and writing makes what is not
 // there, so it is looked at before.)
-func startProgram(virtType string) string {
+func startProgram(virtType, program string) string {
 	choice := "virt=" + virtType + "\n"
 	if virtType == "auto" {
 		choice = "virt=qemu\nif test -c /dev/kvm && (: <>/dev/kvm) 2>/dev/null; then virt=kvm; fi\n"
 	}
-	return stack.Header + choice + "exec nova-compute --config-file /etc/nova/nova.conf \\\n" +
+	return stack.Header + choice + "exec python3 " + program + " " + computeStarted + " --config-file /etc/nova/nova.conf \\\n" +
 		"\t--config-file " + stack.ConfigDir(name) + "/virt-$virt.conf --config-dir /etc/nova/nova.conf.d\n"
 }
 

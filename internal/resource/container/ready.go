@@ -129,9 +129,10 @@ func (r *Resource) explain(what string, err error) error {
 // unit's progress and events.
 var noiseRE = regexp.MustCompile(`^(\S+\.service: |Start(ed|ing) |Stopp(ed|ing) |Failed to start |conmon [0-9a-f]+ <|\d{4}-\d\d-\d\d .* container )`)
 
-// chatterRE is what helps nobody: the number that podman prints at a start, and
-// what conmon looks for in a control group without controllers.
-var chatterRE = regexp.MustCompile(`^([0-9a-f]{64}$|conmon [0-9a-f]+ <nwarn>: Failed to (add inotify watch for|open cgroups file: ))`)
+// chatterRE is what helps nobody: the number that podman prints at a start, what
+// conmon looks for in a control group without controllers, and the empty line with
+// which oslo.log ends a traceback.
+var chatterRE = regexp.MustCompile(`^([0-9a-f]{64}$|\d{4}-\d\d-\d\d \S+ \d+ [A-Z]+ [\w.]+\s*$|conmon [0-9a-f]+ <nwarn>: Failed to (add inotify watch for|open cgroups file: ))`)
 
 func isChatter(line string) bool { return strings.TrimSpace(line) == "" || chatterRE.MatchString(line) }
 

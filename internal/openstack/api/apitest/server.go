@@ -52,6 +52,7 @@ type Cloud struct {
 	epoch  int            // of tokens
 	given  int            // tokens so far
 	hangs  string         // service that does not answer
+	lose   int            // changes that are carried out, and answered by a proxy that gave up
 
 	// Boot decides what becomes of a new server: its console log, and a fault
 	// in place of ACTIVE if not empty.
@@ -146,6 +147,14 @@ func (c *Cloud) Hang(service string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.hangs = service
+}
+
+// LoseAnswers has a proxy give up on the next n changing requests, which are
+// carried out all the same.
+func (c *Cloud) LoseAnswers(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lose = n
 }
 
 // Down has a service, such as "compute", answer with a status; 0 ends that.
@@ -336,6 +345,10 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 			c.cut = true
 			panic(http.ErrAbortHandler)
 		}
+	}
+	if len(Changes([]string{call})) > 0 && c.lose > 0 {
+		c.lose--
+		err = &refusal{http.StatusGatewayTimeout, "The server didn't respond in time."}
 	}
 	w.Header().Set("X-Openstack-Request-Id", fmt.Sprintf("req-%08d", len(c.calls)))
 	w.Header().Set("Content-Type", "application/json")
