@@ -44,7 +44,7 @@ func TestTheLabRunsUnderSystemdAndOnPureCgroupV2(t *testing.T) {
 		}
 	}
 	script := "cd /var/lib/containers\nTMPDIR=$PWD/tmp " + cacheVariable + "=$PWD/roots REQUIRE=lab " +
-		"exec ./labtest -test.v -test.run 'TestLabConformance|TestHostsAreAsDescribed|TestKilledAnywhere'\n"
+		"exec ./labtest -test.run 'TestLabConformance|TestHostsAreAsDescribed|TestKilledAnywhere'\n"
 	if err := os.WriteFile(filepath.Join(shared, "run.sh"), []byte(script), 0o600); err != nil {
 		t.Fatal(err)
 	}
