@@ -24,6 +24,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/engine/enginetest"
 	"github.com/updraft-cloud/updraft/internal/spec"
+	"github.com/updraft-cloud/updraft/internal/status"
 	"github.com/updraft-cloud/updraft/internal/transport"
 	"github.com/updraft-cloud/updraft/internal/ui"
 	"github.com/updraft-cloud/updraft/internal/verify"
@@ -273,20 +274,31 @@ func TestStatusTellsHostsApart(t *testing.T) {
 	}
 	s := &session{cloud: parsed(t, twoWebs), out: &compile.Output{Graph: g}}
 	drifted := engine.Step{ID: "web2/file:/x", Scope: "web2", Action: engine.Update}
+	unready := engine.Step{ID: "web1/container:x", Scope: "web1", Kind: "container", Action: engine.Update, Changes: []drift.Change{{Attr: "ready", From: "no", To: "yes"}}}
+	both := map[string]bool{"web1": true, "web2": true}
 	for _, tc := range []struct {
-		rule string
-		p    engine.Plan
-		want string
+		rule    string
+		running map[string]bool
+		p       *engine.Plan
+		want    string
 	}{
-		{"all is well", engine.Plan{}, "web1 in sync 0/1 , web2 in sync 0/2 "},
-		{"something differs", engine.Plan{Steps: []engine.Step{drifted}}, "web1 in sync 0/1 , web2 differs 1/2 "},
-		{"a machine is not there", engine.Plan{Steps: []engine.Step{{ID: "machine:web2", Kind: "machine", Action: engine.Create}, drifted}}, "web1 in sync 0/1 , web2 missing 1/2 "},
-		{"a machine is off", engine.Plan{Steps: []engine.Step{{ID: "machine:web1", Kind: "machine", Action: engine.Update, Changes: []drift.Change{{Attr: "running", From: "false", To: "true"}}}}}, "web1 differs 0/1 running is false, not true, web2 in sync 0/2 "},
-		{"a host does not answer", engine.Plan{Blind: []engine.Blind{{Scope: "web1", Err: "no route"}}}, "web1 unreachable 0/1 no route, web2 in sync 0/2 "},
+		{"all is well", both, &engine.Plan{}, "web1 up 0/1 healthy, web2 up 0/2 healthy"},
+		{"something differs", both, &engine.Plan{Steps: []engine.Step{drifted}}, "web1 up 0/1 healthy, web2 up 1/2 healthy"},
+		{"a machine differs", both, &engine.Plan{Steps: []engine.Step{{ID: "machine:web2", Kind: "machine", Action: engine.Update}}}, "web1 up 0/1 healthy, web2 up 1/2 healthy"},
+		{"a container does not do its work", both, &engine.Plan{Steps: []engine.Step{unready}}, "web1 up 1/1 unhealthy, web2 up 0/2 healthy"},
+		{"a machine is not there, another is off", map[string]bool{"web1": false}, &engine.Plan{}, "web1 off 0/1 healthy, web2 missing 0/2 healthy"},
+		{"a host does not answer", both, &engine.Plan{Blind: []engine.Blind{{Scope: "web1"}}}, "web1 up -1/1 healthy, web2 up 0/2 healthy"},
+		{"there was no time to compare", both, nil, "web1 up -1/1 healthy, web2 up -1/2 healthy"},
 	} {
+		l := &looking{s: s, r: &status.Report{}}
+		l.known(tc.running)
+		for i := range l.r.Hosts {
+			l.r.Hosts[i].Containers = []status.Container{{Name: "x", Health: status.Healthy}}
+		}
+		l.join(tc.p)
 		var got []string
-		for _, h := range s.statuses(&tc.p) {
-			got = append(got, fmt.Sprintf("%s %s %d/%d %s", h.Host, h.State, h.Differ, h.Resources, h.Reason))
+		for _, h := range l.r.Hosts {
+			got = append(got, fmt.Sprintf("%s %s %d/%d %s", h.Name, h.State, h.Differ, h.Resources, h.Containers[0].Health))
 		}
 		if text := strings.Join(got, ", "); text != tc.want {
 			t.Errorf("%s: %q, want %q", tc.rule, text, tc.want)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,9 @@ type session struct {
 	vault    *secret.Store // the same, where they may be made: when applying
 	images   []provision.Service
 	api      *api.Executor // of the cloud's own API; nil before it is asked for
+	// connectWithin bounds how long a host may take to accept a connection; 0
+	// means the transport's own bound.
+	connectWithin time.Duration
 }
 
 // load reads and compiles the cloud file, to look at the cloud. Warnings are
@@ -124,10 +128,16 @@ func (a *app) open(cloud *spec.Cloud) (*session, error) {
 const serverPatience = 10 * time.Minute
 
 func patience(p machine.Provider) time.Duration {
-	if b, ok := p.(machine.Borrower); ok && b.Borrows() {
+	if borrows(p) {
 		return serverPatience
 	}
 	return 0 // the fleet's own
+}
+
+// borrows reports whether machines are there before and after the cloud.
+func borrows(p machine.Provider) bool {
+	b, ok := p.(machine.Borrower)
+	return ok && b.Borrows()
 }
 
 func (s *session) close() {
@@ -219,7 +229,7 @@ func (s *session) target(name string) (transport.Target, error) {
 	if err != nil {
 		return t, err
 	}
-	t.Agent = m.Access.Agent
+	t.Agent, t.ConnectTimeout = m.Access.Agent, cmp.Or(s.connectWithin, t.ConnectTimeout)
 	t.SudoPassword = sudoPassword(m.Access.SudoPasswordFile)
 	return t, nil
 }

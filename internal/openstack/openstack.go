@@ -9,6 +9,7 @@ import (
 
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/logbundle"
 	"github.com/updraft-cloud/updraft/internal/openstack/api"
 	"github.com/updraft-cloud/updraft/internal/openstack/glance"
 	"github.com/updraft-cloud/updraft/internal/openstack/haproxy"
@@ -30,6 +31,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/resource/directory"
 	"github.com/updraft-cloud/updraft/internal/resource/file"
 	"github.com/updraft-cloud/updraft/internal/spec"
+	"github.com/updraft-cloud/updraft/internal/status"
 )
 
 // Services returns all services, in the order of their reference.
@@ -124,6 +126,28 @@ test -z "$own" || podman tag "$own" %s
 podman image exists %s
 `, strings.TrimSuffix(pulled, `"`), ref, ref)
 	c.Unless = fmt.Sprintf("if %s; then %s; else %s; fi", listed(pulled, ownImages), listed(`"`+ref+`"`, ownImages), listed(`"`+ref+`"`, SharedImages))
+}
+
+// Clusters says how to see how the parts of the services are that decide together.
+func Clusters(d *stack.Deployment) []status.Ensemble {
+	var out []status.Ensemble
+	for _, s := range Services() {
+		if s.Clusters != nil {
+			out = append(out, s.Clusters(d)...)
+		}
+	}
+	return out
+}
+
+// Looks are what of the services is worth a look on a host when something is wrong.
+func Looks(d *stack.Deployment, h *spec.Host) []logbundle.Look {
+	var out []logbundle.Look
+	for _, s := range Services() {
+		if s.Looks != nil {
+			out = append(out, s.Looks(d, h)...)
+		}
+	}
+	return out
 }
 
 // Answers are the references of what must be in place before the API can be

@@ -59,6 +59,18 @@ func (v *vault) Redactor() *Redactor {
 	return r
 }
 
+// Hide adds values that are not among the cloud's secrets, such as those that its
+// file holds. What is shorter than eight bytes is not looked for.
+func (r *Redactor) Hide(name string, values ...[]byte) {
+	if len(values) == 0 {
+		return
+	}
+	for _, v := range values {
+		r.add(name, v)
+	}
+	r.replace = strings.NewReplacer(r.pairs()...)
+}
+
 // pairs lists what to replace by what, the longest first, as a Replacer takes
 // the first that fits.
 func (r *Redactor) pairs() []string {

@@ -46,7 +46,7 @@ var (
 
 // Service returns the service.
 func Service() stack.Service {
-	return stack.Service{Name: name, Doc: "The switch on computes (Open vSwitch), in the kernel where that has it.", Build: build}
+	return stack.Service{Name: name, Doc: "The switch on computes (Open vSwitch), in the kernel where that has it.", Build: build, Looks: looks}
 }
 
 func build(d *stack.Deployment) []stack.Item {

@@ -43,7 +43,7 @@ const (
 
 // Service returns the service.
 func Service() stack.Service {
-	return stack.Service{Name: name, Doc: "The message queue between the parts of each service (RabbitMQ).", Build: build}
+	return stack.Service{Name: name, Doc: "The message queue between the parts of each service (RabbitMQ).", Build: build, Clusters: clusters, Looks: looks}
 }
 
 //go:embed login.sh

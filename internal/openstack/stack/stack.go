@@ -16,7 +16,9 @@ import (
 
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/diag"
+	"github.com/updraft-cloud/updraft/internal/logbundle"
 	"github.com/updraft-cloud/updraft/internal/spec"
+	"github.com/updraft-cloud/updraft/internal/status"
 )
 
 // Service is a part of the cloud, such as Keystone.
@@ -28,6 +30,12 @@ type Service struct {
 	Doc string
 	// Build returns what the service asks for, on all hosts.
 	Build func(d *Deployment) []Item
+	// Clusters says how to see how those of its parts are that decide together; nil
+	// for none.
+	Clusters func(d *Deployment) []status.Ensemble
+	// Looks are what is worth a look on a host when something is wrong; nil for no
+	// more than journals and configuration.
+	Looks func(d *Deployment, h *spec.Host) []logbundle.Look
 	// Databases are those that it keeps its data in.
 	Databases []Database
 	// Endpoints are its entries in the catalogue, proxied by HAProxy.
