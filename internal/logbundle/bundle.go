@@ -66,7 +66,7 @@ func Write(ctx context.Context, w io.Writer, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // what was copied is of no use to anybody
 	s := &spool{dir: dir, red: o.Redactor}
 	c := &collector{o: &o, spool: s}
 	c.hosts(ctx)

@@ -42,7 +42,7 @@ const (
 
 // configured is where configuration lies on hosts. Directories of keys and bare
 // passwords are left out as a whole.
-const configured = `cd / && tar -cf - --ignore-failed-read --exclude='*-keys' --exclude='*/sql' --exclude='*/password' ` +
+const configured = `cd / && tar -cf - --ignore-failed-read --exclude='*-keys' --exclude='*/sql' --exclude='*password' ` +
 	`etc/updraft etc/containers/systemd etc/systemd/network etc/network/interfaces etc/network/interfaces.d etc/hosts etc/resolv.conf etc/sysctl.d etc/nftables.conf etc/haproxy etc/keepalived etc/chrony 2>/dev/null; true`
 
 // general is what is looked at on every host.
@@ -142,7 +142,7 @@ func (c *collector) configuration(ctx context.Context, h Host) error {
 	defer cancel()
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(c.o.Run(ctx, h.Name, configured, w)) }()
-	defer r.Close()
+	defer func() { _ = r.Close() }() // ends the host, if it still writes
 	in := tar.NewReader(r)
 	for {
 		head, err := in.Next()

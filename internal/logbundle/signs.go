@@ -18,7 +18,7 @@ type meaning struct{ text, what, mend string }
 
 // meanings are causes that journals name in so many words, the gravest first.
 //
-// Source: the kernel's mm/oom_kill.c; errno(3); OpenSSL's X509_verify_cert_error_string(3);
+// Source: the kernel's mm/oom_kill.c and block/blk-core.c; errno(3); OpenSSL's X509_verify_cert_error_string(3);
 // Galera's "non-primary" states.
 func meanings() []meaning {
 	return []meaning{
@@ -28,7 +28,7 @@ func meanings() []meaning {
 		{"certificate has expired", "met a certificate that has ended", "updraft up replaces it; see also that clocks agree"},
 		{"certificate is not yet valid", "met a certificate of the future", "see that clocks agree: chronyc tracking"},
 		{"Too many open files", "ran out of files that a process may open", "find whose they are: the line says it"},
-		{"Input/output error", "has a disk that fails", "look at the kernel's messages in the journal, and replace the disk"},
+		{"kernel: I/O error, dev ", "has a disk that fails", "look at the kernel's messages in the journal, and replace the disk"},
 		{"WSREP: no nodes coming from prim view", "has a database that finds no majority of the others", "updraft up starts the others, from the most advanced"},
 	}
 }

@@ -240,7 +240,7 @@ func (j *judge) certificates() {
 func (j *judge) drift() {
 	for i := range j.r.Hosts {
 		if h := &j.r.Hosts[i]; h.State == Up && h.Differ > 0 {
-			j.add(h.Name, "updraft plan shows them, updraft up mends them", "%d of %d resources of %s are not as the cloud file says", h.Differ, h.Resources, h.Name)
+			j.add(h.Name, "updraft plan shows in what, updraft up mends it", "%s is not as the cloud file says, in %d of its %d resources", h.Name, h.Differ, h.Resources)
 		}
 	}
 }

@@ -216,7 +216,7 @@ func (t *text) capacity() {
 	if c == nil {
 		return
 	}
-	fmt.Fprintf(&t.b, "Servers: %d on %d hypervisors, with %d of %d vCPUs, %s of memory, %s of disk.\n",
+	fmt.Fprintf(&t.b, "Servers: %d, on hypervisors: %d, with %d of %d vCPUs, %s of memory, %s of disk.\n",
 		c.Servers, c.Hypervisors, c.VCPUs.Used, c.VCPUs.Total, bytesOf(c.Memory), bytesOf(c.Disk))
 }
 

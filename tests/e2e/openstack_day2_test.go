@@ -145,6 +145,7 @@ var forgotten = []string{
 
 func removeCompute(t *testing.T, c *cloud, one string) {
 	c.run("lab", "cut", "compute2")
+	offStatus(t, c, "compute2")
 	c.write(one)
 	t.Logf("the removal ended before it was killed: %v", c.killAfter(4))
 	c.run("apply")

@@ -71,6 +71,7 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 			}
 		}
 	})
+	t.Run("status says that all is well", func(t *testing.T) { wellStatus(t, c.with(t)) })
 	t.Run("no secret is where it does not belong", func(t *testing.T) { noSecrets(t, c.with(t), out) })
 	t.Run("every port that others can reach speaks TLS", func(t *testing.T) { everyPortSpeaksTLS(t, c.with(t)) })
 	t.Run("the stock client works with the files handed over", func(t *testing.T) { stockClient(t, c.with(t)) })
@@ -164,6 +165,7 @@ func noSecrets(t *testing.T, c *cloud, up output) {
 		look(run, string(data))
 	}
 	look("processes", c.run("exec", "all", "--", "sh", "-c", "ps axeww").stdout)
+	look("the bundle", bundled(t, c))
 	look("journals", c.run("exec", "all", "--", "journalctl", "--no-pager", "-o", "cat").stdout)
 }
 

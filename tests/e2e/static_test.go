@@ -90,6 +90,9 @@ func TestHostsThatExistAlready(t *testing.T) {
 	if out, err := office("exec", "web", "--", "id", "-un"); err != nil || strings.Count(out, "ops") != 2 {
 		t.Errorf("who we are: %v\n%s", err, out)
 	}
+	if out, err := office("status"); err != nil || strings.Count(out, " up ") != 2 {
+		t.Errorf("status: %v\n%s", err, out)
+	}
 	write("password", "wrong\n")
 	start := time.Now()
 	if out, err := office("up"); err == nil || !strings.Contains(out, "sudo") || time.Since(start) > time.Minute {

@@ -57,6 +57,9 @@ func TestWebFromNothingToProofAndAway(t *testing.T) {
 	t.Run("a biased balancer is found out by its numbers", func(t *testing.T) { biased(t, c.with(t)) })
 	t.Run("power cut of all hosts and up", func(t *testing.T) {
 		c := c.with(t)
+		c.run("status")
+		c.run("lab", "cut", "edge1")
+		offStatus(t, c, "edge1")
 		c.run("lab", "cut")
 		c.run("up")
 		c.expectNoChanges()
