@@ -123,7 +123,16 @@ func (s *session) converge(ctx context.Context, command string, opts engine.Opti
 	if err != nil {
 		return res, err
 	}
-	return res, s.a.concluded(res, s.a.again(command))
+	return res, s.a.concluded(res, s.a.again(command, onlyArgs(s.selectors)...))
+}
+
+// onlyArgs are the arguments that select a part.
+func onlyArgs(selectors []string) []string {
+	var args []string
+	for _, sel := range selectors {
+		args = append(args, "--only", sel)
+	}
+	return args
 }
 
 // again returns the command line that continues, with what this one was told.
@@ -139,6 +148,9 @@ func (a *app) again(command string, more ...string) string {
 	}
 	if kept, err := filepath.Abs(defaultStateDir()); err != nil || kept != a.stateDir {
 		args = append(args, "--state", a.stateDir)
+	}
+	if a.identity != "" {
+		args = append(args, "--identity", a.identity)
 	}
 	return command + " " + transport.Quote(args...)
 }

@@ -47,7 +47,7 @@ func (s *session) cache() provision.Service {
 		return nil
 	}
 	c := daemon.Config{
-		Cloud: s.cloud.Name, Listen: pc.Listen, Pool: filepath.Join(s.a.cacheDir(), "packages"),
+		Cloud: s.cloud.Name, Listen: pc.Listen, Pool: s.a.packagePool(),
 		MaxBytes: pc.Size, Offline: pc.Offline, Hosts: pkgcache.HostsOf(s.mirrors()...), Dir: filepath.Join(s.dir, "cache"),
 	}
 	if c.Listen == "" && len(s.cloud.Networks) > 0 {

@@ -132,11 +132,7 @@ func (s *session) destroy(ctx context.Context, only []string) error {
 }
 
 func (a *app) againDestroy(only []string) string {
-	var args []string
-	for _, sel := range only {
-		args = append(args, "--only", sel)
-	}
-	return a.again("updraft destroy", args...)
+	return a.again("updraft destroy", onlyArgs(only)...)
 }
 
 // recorded returns what tells the selected records from others; nil if all are

@@ -90,6 +90,7 @@ func TestTheCommandThatGoesOnIsComplete(t *testing.T) {
 		{"the file is named", app{file: "my cloud.yaml", stateDir: state}, nil, "updraft up -f 'my cloud.yaml'"},
 		{"or the cloud", app{file: "x", cloud: "web", stateDir: state}, []string{"--only", "db"}, "updraft up --only db --cloud web"},
 		{"variables and another state go along", app{file: "x", set: []string{"a=b c"}, stateDir: "/s"}, nil, "updraft up -f x --set 'a=b c' --state /s"},
+		{"and who can read the secrets", app{file: "x", stateDir: state, identity: "/mnt/key"}, nil, "updraft up -f x --identity /mnt/key"},
 	} {
 		if got := tc.app.again("updraft up", tc.more...); got != tc.want {
 			t.Errorf("%s: %s, want %s", tc.rule, got, tc.want)

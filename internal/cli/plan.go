@@ -134,6 +134,6 @@ func (s *session) only(selectors []string) (engine.Options, error) {
 	if err != nil {
 		return engine.Options{}, err
 	}
-	s.out.Graph = g
+	s.out.Graph, s.selectors = g, selectors
 	return engine.Options{Partial: true}, nil
 }

@@ -171,13 +171,21 @@ func defaultStateDir() string {
 	return filepath.Join(home, ".local", "state", "updraft")
 }
 
-// cacheDir holds what can be had again: root file systems, packages.
+// rootCache is where root keeps what can be had again.
+const rootCache = "/var/cache/updraft"
+
+// packagePool is where packages are kept.
+func (a *app) packagePool() string { return filepath.Join(a.cacheDir(), "packages") }
+
+// cacheDir holds what can be had again: root file systems, container images,
+// packages. It is absolute, as it is mounted into machines: a relative
+// XDG_CACHE_HOME does not count (XDG Base Directory Specification).
 func (a *app) cacheDir() string {
-	if dir := os.Getenv("XDG_CACHE_HOME"); dir != "" {
+	if dir := os.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "updraft")
 	}
 	if os.Geteuid() == 0 {
-		return "/var/cache/updraft"
+		return rootCache
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {

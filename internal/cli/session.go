@@ -47,6 +47,8 @@ type session struct {
 	vault    *secret.Store // the same, where they may be made: when applying
 	images   []provision.Service
 	api      *api.Executor // of the cloud's own API; nil before it is asked for
+	// selectors are those of --only; none means all of the cloud.
+	selectors []string
 	// connectWithin bounds how long a host may take to accept a connection; 0
 	// means the transport's own bound.
 	connectWithin time.Duration
@@ -162,7 +164,11 @@ func (a *app) provider(cloud *spec.Cloud) (machine.Provider, error) {
 }
 
 func (a *app) lab() *lab.Provider {
-	return lab.New(lab.Options{Owner: a.stateDir})
+	return lab.New(a.labOptions())
+}
+
+func (a *app) labOptions() lab.Options {
+	return lab.Options{Owner: a.stateDir, CacheDir: filepath.Join(a.cacheDir(), "roots")}
 }
 
 // access returns how updraft logs in to a host: as the cloud file says, else by

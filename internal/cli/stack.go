@@ -80,7 +80,8 @@ func (s *session) stackInput(applying bool) (*compile.OpenStack, error) {
 	if err != nil {
 		return nil, err
 	}
-	builder := oci.Builder{Layouts: o.Images == spec.ImagesRegistry}
+	builder := s.a.images()
+	builder.Layouts = o.Images == spec.ImagesRegistry
 	reg, err := s.registryInput(rel, builder)
 	if err != nil {
 		return nil, err
@@ -93,7 +94,7 @@ func (s *session) stackInput(applying bool) (*compile.OpenStack, error) {
 			return nil, err
 		}
 	}
-	access, proof := s.apiAccess(), testvm.Builder{}
+	access, proof := s.apiAccess(), testvm.Builder{Dir: builder.Dir}
 	return &compile.OpenStack{
 		Proof: provision.ProofImage{Builder: proof}, ProofFile: proof.File,
 		File:     s.path,
@@ -209,7 +210,7 @@ func (s *session) checkImages(ctx context.Context) diag.List {
 		}
 	}
 	var out diag.List
-	dir := oci.DefaultDir
+	dir := s.a.images().Dir
 	for need > 0 && dir != "/" {
 		var st unix.Statfs_t
 		if unix.Statfs(dir, &st) != nil {
