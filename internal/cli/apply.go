@@ -14,14 +14,14 @@ import (
 )
 
 func (a *app) applyCommand() *cobra.Command {
-	var only []string
+	var only onlyFlags
 	cmd := &cobra.Command{
 		Use:   "apply [PLAN]",
 		Short: "Make the world as the cloud file says, without checks and hand-off",
 		Long: `apply does what plan shows. Given a file written by plan -o, it does exactly
 what that plan says, or refuses and says what has moved since. The cloud file,
 variables and --only are then those of the plan.
-` + linesHelp + exitHelp,
+` + onlyHelp + linesHelp + exitHelp,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			saved, err := a.openSaved(args)
@@ -34,13 +34,13 @@ variables and --only are then those of the plan.
 			}
 			defer s.close()
 			if saved != nil {
-				only = saved.Only
+				only.selectors = saved.Only
 			}
-			opts, err := s.only(only)
+			opts, err := only.options(s)
 			if err != nil {
 				return err
 			}
-			var confirm func(*engine.Engine, *engine.Plan) error
+			confirm := only.confirm(s)
 			if saved != nil {
 				if confirm, err = s.sameAs(cmd.Context(), saved, opts); err != nil {
 					return err
@@ -50,7 +50,7 @@ variables and --only are then those of the plan.
 			return err
 		},
 	}
-	addOnly(cmd, &only)
+	only.add(cmd)
 	return cmd
 }
 
@@ -123,7 +123,7 @@ func (s *session) converge(ctx context.Context, command string, opts engine.Opti
 	if err != nil {
 		return res, err
 	}
-	return res, s.a.concluded(res, s.a.again(command, onlyArgs(s.selectors)...))
+	return res, s.a.concluded(res, s.a.again(command, s.part...))
 }
 
 // onlyArgs are the arguments that select a part.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,20 +11,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/updraft-cloud/updraft/internal/engine"
-	"github.com/updraft-cloud/updraft/internal/provision"
 	"github.com/updraft-cloud/updraft/internal/ui"
 )
 
 func (a *app) planCommand() *cobra.Command {
 	var output string
 	var diff bool
-	var only []string
+	var only onlyFlags
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what up would do, and change nothing",
 		Long: `plan compares the cloud file with the world and shows what would be done. It
 changes nothing, and two runs print the same bytes as long as nothing moves.
-` + exitHelp,
+` + onlyHelp + exitHelp,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.load()
@@ -31,7 +31,7 @@ changes nothing, and two runs print the same bytes as long as nothing moves.
 				return err
 			}
 			defer s.close()
-			opts, err := s.only(only)
+			opts, err := only.options(s)
 			if err != nil {
 				return err
 			}
@@ -40,10 +40,10 @@ changes nothing, and two runs print the same bytes as long as nothing moves.
 			if err != nil {
 				return err
 			}
-			if err := a.showPlan(s, e, p, planFlags{output, diff, only}); err != nil {
+			if err := a.showPlan(s, e, p, planFlags{output, diff, only.selectors}); err != nil {
 				return err
 			}
-			if err := p.Objections(); err != nil {
+			if err := errors.Join(p.Objections(), only.refuse(p)); err != nil {
 				return err
 			}
 			if len(p.Blind) > 0 {
@@ -57,7 +57,7 @@ changes nothing, and two runs print the same bytes as long as nothing moves.
 	}
 	cmd.Flags().StringVarP(&output, "out", "o", "", "also save the plan to `FILE`, for apply")
 	cmd.Flags().BoolVar(&diff, "diff", false, "show the lines that change in text files")
-	addOnly(cmd, &only)
+	only.add(cmd)
 	return cmd
 }
 
@@ -77,7 +77,7 @@ func (a *app) showPlan(s *session, e *engine.Engine, p *engine.Plan, f planFlags
 	if a.json {
 		return a.printJSON(p)
 	}
-	return ui.Plan(a.out, s.cloud.Name, p, ui.PlanOptions{Color: a.color(), Diff: f.diff})
+	return ui.Plan(a.out, s.cloud.Name, p, ui.PlanOptions{Color: a.color(), Diff: f.diff, Only: f.only})
 }
 
 func savePlan(a *app, s *session, e *engine.Engine, p *engine.Plan, f planFlags) error {
@@ -106,34 +106,4 @@ func (a *app) color() bool {
 	}
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-func addOnly(cmd *cobra.Command, only *[]string) {
-	cmd.Flags().StringArrayVar(only, "only", nil,
-		"work on a part only: `SELECTOR` is a host, a group, a role, or a resource such as web1/unit:nginx (repeatable; what it needs comes along, nothing is removed)")
-}
-
-// only narrows the session's graph down to what the selectors stand for.
-func (s *session) only(selectors []string) (engine.Options, error) {
-	if len(selectors) == 0 {
-		return engine.Options{}, nil
-	}
-	hosts, ids := map[string]bool{}, map[string]bool{}
-	for _, sel := range selectors {
-		for _, h := range s.cloud.Select(sel) {
-			hosts[h.Name] = true
-			ids[provision.KindMachine+":"+h.Name] = true // there may be nothing to do on it
-		}
-		if s.out.Graph.Node(sel) != nil {
-			ids[sel] = true
-		} else if len(s.cloud.Select(sel)) == 0 {
-			return engine.Options{}, fmt.Errorf("--only %s: there is no such host, group, role or resource", sel)
-		}
-	}
-	g, err := s.out.Graph.Only(func(n *engine.Node) bool { return ids[n.ID] || hosts[n.Scope] })
-	if err != nil {
-		return engine.Options{}, err
-	}
-	s.out.Graph, s.selectors = g, selectors
-	return engine.Options{Partial: true}, nil
 }

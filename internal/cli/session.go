@@ -47,8 +47,7 @@ type session struct {
 	vault    *secret.Store // the same, where they may be made: when applying
 	images   []provision.Service
 	api      *api.Executor // of the cloud's own API; nil before it is asked for
-	// selectors are those of --only; none means all of the cloud.
-	selectors []string
+	part     []string      // the flags by which the command line means a part of the cloud
 	// connectWithin bounds how long a host may take to accept a connection; 0
 	// means the transport's own bound.
 	connectWithin time.Duration

@@ -5,7 +5,7 @@ import (
 )
 
 func (a *app) upCommand() *cobra.Command {
-	var only []string
+	var only onlyFlags
 	var noVerify bool
 	var reports reportFlags
 	cmd := &cobra.Command{
@@ -14,7 +14,9 @@ func (a *app) upCommand() *cobra.Command {
 		Long: `up makes the world as the cloud file says (apply), runs all checks (verify)
 and writes the hand-off files (handoff). Run again, it changes nothing. Killed
 anywhere, the next run finishes the job.
-` + linesHelp + exitHelp,
+
+With --only the checks are left out: they are about the whole.
+` + onlyHelp + linesHelp + exitHelp,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.loadToApply()
@@ -22,11 +24,11 @@ anywhere, the next run finishes the job.
 				return err
 			}
 			defer s.close()
-			opts, err := s.only(only)
+			opts, err := only.options(s)
 			if err != nil {
 				return err
 			}
-			if _, err := s.converge(cmd.Context(), "updraft up", opts, nil); err != nil {
+			if _, err := s.converge(cmd.Context(), "updraft up", opts, only.confirm(s)); err != nil {
 				return err
 			}
 			if err := s.handoff(s.handoffDir()); err != nil {
@@ -39,7 +41,7 @@ anywhere, the next run finishes the job.
 			return s.verify(cmd.Context(), reports)
 		},
 	}
-	addOnly(cmd, &only)
+	only.add(cmd)
 	cmd.Flags().BoolVar(&noVerify, "no-verify", false, "leave the checks out")
 	reports.add(cmd)
 	return cmd

@@ -494,6 +494,31 @@ func (h hanging) Apply(ctx context.Context, n *engine.Node, found drift.Report, 
 	return h.World.Apply(ctx, n, found, why, log)
 }
 
+func TestAPlanOfAPartTellsWhatComesAlongAndWhatIsLeft(t *testing.T) {
+	whole := graphOf(t, []string{"a", "b"}, "a/file=1", "a/unit=1 !a/file", "b/base=1", "b/other=1", "a/user=1 <b/base")
+	part, err := whole.Only(func(n *engine.Node) bool { return n.ID == "a/file" || n.ID == "a/user" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := engine.New(part, statedir.Open(t.TempDir()), enginetest.NewWorld(gates("a", "b")), nil, engine.Options{Partial: true})
+	p, err := e.Plan(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range p.Steps {
+		got = append(got, fmt.Sprint(s.ID, " needed=", s.Needed))
+	}
+	slices.Sort(got)
+	want := []string{"a/file needed=false", "a/user needed=false", "b/base needed=true"}
+	if diff := cmp.Diff(want, slices.DeleteFunc(got, func(s string) bool { return !strings.Contains(s, "/") })); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"a/unit"}, p.Later); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestWhatAPartialRunChangesTriggersTheRestLater(t *testing.T) {
 	w := enginetest.NewWorld(gates("a"))
 	s := statedir.Open(t.TempDir())

@@ -21,6 +21,9 @@ type Graph struct {
 	// whole is what this graph is a part of, or nil: a record tells of all the
 	// nodes that a change concerns, also of those left out of a run.
 	whole *Graph
+	// chosen are the nodes that this part was made for, the others being needed by
+	// them; nil in a whole graph.
+	chosen map[string]bool
 }
 
 type scope struct {
@@ -94,12 +97,14 @@ func (g *Graph) Node(id string) *Node {
 func (g *Graph) Scopes() []string { return g.names }
 
 // Only returns the part of the graph that the chosen nodes need, with the nodes
-// themselves.
+// themselves. A plan of it tells the ones from the others ([Step].Needed).
 func (g *Graph) Only(keep func(*Node) bool) (*Graph, error) {
 	var chosen []int32
+	names := map[string]bool{}
 	for i, n := range g.nodes {
 		if keep(n) {
 			chosen = append(chosen, int32(i))
+			names[n.ID] = true
 		}
 	}
 	var nodes []*Node
@@ -120,7 +125,7 @@ func (g *Graph) Only(keep func(*Node) bool) (*Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	part.whole = g
+	part.whole, part.chosen = g, names
 	return part, nil
 }
 

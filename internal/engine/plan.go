@@ -41,6 +41,9 @@ type Step struct {
 	Behind string `json:"behind,omitempty"`
 	// Because lists the triggers of a step, other than one that creates.
 	Because []string `json:"because,omitempty"`
+	// Needed says that the thing was not chosen for a partial run, and comes along
+	// because what was chosen needs it.
+	Needed bool `json:"needed,omitempty"`
 	// Err says why a thing is unclear, or must not be removed.
 	Err string `json:"error,omitempty"`
 	// Digest stands for the desired state.
@@ -65,6 +68,9 @@ type Plan struct {
 	// Nodes is how many nodes the graph holds; Observed how many were looked at.
 	Nodes    int `json:"nodes"`
 	Observed int `json:"observed"`
+	// Later are the nodes outside of a partial run that act on its changes in the
+	// next run that has them.
+	Later []string `json:"later,omitempty"`
 
 	graph    *Graph
 	reports  []drift.Report
@@ -147,6 +153,7 @@ func (e *Engine) Plan(ctx context.Context) (*Plan, error) {
 		return nil, err
 	}
 	p.decide()
+	p.postpone()
 	if !e.opts.Partial {
 		p.prune(records)
 		e.object(ctx, p)
@@ -240,7 +247,7 @@ func (e *Engine) observeScope(ctx context.Context, s *scope, reports []drift.Rep
 func (p *Plan) decide() {
 	for _, i := range p.graph.edges.Order() {
 		n := p.graph.nodes[i]
-		step := Step{ID: n.ID, Kind: n.Kind, Scope: n.Scope, Phase: n.Phase}
+		step := Step{ID: n.ID, Kind: n.Kind, Scope: n.Scope, Phase: n.Phase, Needed: p.graph.chosen != nil && !p.graph.chosen[n.ID]}
 		p.classify(i, &step)
 		if p.actions[i] = step.Action; step.Action != NoOp {
 			step.Digest = n.Body.Digest()
@@ -250,6 +257,22 @@ func (p *Plan) decide() {
 			p.Steps = append(p.Steps, step)
 		}
 	}
+}
+
+// postpone lists what would act on the steps and is left out of the run.
+func (p *Plan) postpone() {
+	if p.graph.whole == nil {
+		return
+	}
+	for i := range p.Steps {
+		for _, id := range p.graph.pokes(p.Steps[i].ID) {
+			if p.graph.Node(id) == nil {
+				p.Later = append(p.Later, id)
+			}
+		}
+	}
+	slices.Sort(p.Later)
+	p.Later = slices.Compact(p.Later)
 }
 
 // veiled keeps which attributes differ and drops the values.

@@ -17,6 +17,8 @@ type PlanOptions struct {
 	Color bool
 	// Diff shows the lines that change in small text files.
 	Diff bool
+	// Only are the selectors of the part that was planned; none for the whole.
+	Only []string
 }
 
 var marks = map[engine.Action]string{
@@ -31,7 +33,7 @@ var colors = map[engine.Action]string{
 func Plan(w io.Writer, cloud string, p *engine.Plan, o PlanOptions) error {
 	var b strings.Builder
 	if !p.Empty() {
-		fmt.Fprintf(&b, "Plan for %s:\n", cloud)
+		fmt.Fprintf(&b, "Plan for %s%s:\n", cloud, part(o.Only))
 	}
 	scope := "\x00"
 	for _, s := range byScope(p.Steps) {
@@ -44,7 +46,7 @@ func Plan(w io.Writer, cloud string, p *engine.Plan, o PlanOptions) error {
 	for _, blind := range p.Blind {
 		fmt.Fprintf(&b, "\n  ! %s could not be observed: %s\n", cmp.Or(blind.Scope, "the deployer"), printable(blind.Err))
 	}
-	b.WriteString(planSummary(cloud, p))
+	b.WriteString(planSummary(cloud, p, o))
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -103,6 +105,9 @@ func stepDetail(s *engine.Step) string {
 	if s.Err != "" {
 		parts = append(parts, s.Err)
 	}
+	if s.Needed {
+		parts = append(parts, "(needed)")
+	}
 	return strings.Join(parts, "; ")
 }
 
@@ -140,7 +145,18 @@ func printable(s string) string {
 	}, s)
 }
 
-func planSummary(cloud string, p *engine.Plan) string {
+// part names the part that was planned.
+func part(only []string) string {
+	if len(only) == 0 {
+		return ""
+	}
+	return ", only " + strings.Join(only, " and ")
+}
+
+func planSummary(cloud string, p *engine.Plan, o PlanOptions) string {
+	if p.Empty() && len(o.Only) > 0 {
+		return fmt.Sprintf("No changes. Of %s, %s is as the file says, with what it needs (%d resources).\n", cloud, strings.Join(o.Only, " and "), p.Nodes)
+	}
 	if p.Empty() {
 		return fmt.Sprintf("No changes. %s is as its file says (%d resources).\n", cloud, p.Nodes)
 	}
@@ -151,7 +167,11 @@ func planSummary(cloud string, p *engine.Plan) string {
 			parts = append(parts, fmt.Sprintf("%d to %s", counts[a], actionWords[a]))
 		}
 	}
-	return fmt.Sprintf("\nPlan: %s, of %d resources.\n", strings.Join(parts, ", "), p.Nodes)
+	later := ""
+	if len(p.Later) > 0 {
+		later = fmt.Sprintf("Left for a run that has them, as they act on these changes: %s.\n", strings.Join(p.Later, ", "))
+	}
+	return fmt.Sprintf("\nPlan: %s, of %d resources.\n%s", strings.Join(parts, ", "), p.Nodes, later)
 }
 
 var actionWords = map[engine.Action]string{

@@ -52,6 +52,7 @@ func TestWebFromNothingToProofAndAway(t *testing.T) {
 		}
 	})
 	t.Run("one parameter changes what depends on it and nothing else", func(t *testing.T) { onlyDependents(t, c.with(t)) })
+	t.Run("a part is worked on, and the rest is left as it is", func(t *testing.T) { partOnly(t, c.with(t)) })
 	t.Run("a saved plan is done, or refused when the world moved", func(t *testing.T) { savedPlan(t, c.with(t)) })
 	t.Run("other tools reach the hosts by the hand-off files", func(t *testing.T) { otherTools(t, c.with(t)) })
 	t.Run("a biased balancer is found out by its numbers", func(t *testing.T) { biased(t, c.with(t)) })
@@ -89,6 +90,20 @@ func onlyDependents(t *testing.T, c *cloud) {
 		t.Errorf("the page was not replaced:\n%s", out.all())
 	}
 	c.write(string(before))
+	c.run("up")
+}
+
+// partOnly lets three hosts drift and works on one of them.
+func partOnly(t *testing.T, c *cloud) {
+	c.run("exec", "web", "--", "rm", "/etc/hostname")
+	out := c.run("up", "--only", "host=web1", "--alone")
+	if !strings.Contains(out.stderr, "Only host=web1: 1 to do") || !strings.Contains(out.stderr, "1 changed, 0 removed") {
+		t.Errorf("it did something else:\n%s", out.all())
+	}
+	plan, _ := c.try("plan")
+	if strings.Contains(plan.stdout, "web1") || strings.Count(plan.stdout, "hostname") != 2 {
+		t.Errorf("web1 is mended, and web2 and web3 are not:\n%s", plan.all())
+	}
 	c.run("up")
 }
 
