@@ -111,6 +111,7 @@ func (e *Engine) emit(ev Event) {
 // graph, then scopes, then removals.
 type task struct {
 	left       int // tasks that must be done first
+	behind     int // how many steps wait for it, one after the other
 	dependents []int32
 	scope      string // whose limit it counts against
 	state      taskState
@@ -179,6 +180,7 @@ func newRun(ctx context.Context, e *Engine, p *Plan) *run {
 		}
 	}
 	r.addRemovals()
+	r.rank()
 	for i := range r.tasks {
 		if r.tasks[i].left == 0 {
 			r.ready = append(r.ready, int32(i))
@@ -252,8 +254,7 @@ func (r *run) settle() {
 			r.giveUp(t, cause)
 			continue
 		}
-		r.tasks[t].state = queued
-		r.queues[r.tasks[t].scope] = append(r.queues[r.tasks[t].scope], t)
+		r.queue(t)
 	}
 }
 
