@@ -79,18 +79,28 @@ func (f *Fleet) Observe(ctx context.Context, scope string, nodes []*engine.Node)
 	return reports, nil
 }
 
-// texter is a resource with a text that a plan can show a diff of.
-type texter interface{ Text() string }
+// Texter is a resource whose content a plan can show a diff of. ok is false where
+// people must not or cannot read it.
+type Texter interface {
+	Text() (text string, ok bool)
+}
 
-// withNewText adds the wanted text beside the old one that the host reported.
+// withNewText adds the wanted text beside the old one that the host reported. Where
+// there is none, the old one goes: alone it would look like lines that are removed.
 func withNewText(n *engine.Node, r *drift.Report) {
-	t, ok := n.Body.(body).Resource.(texter)
+	t, ok := n.Body.(body).Resource.(Texter)
 	if !ok {
 		return
 	}
 	for i := range r.Changes {
-		if c := &r.Changes[i]; c.Text != "" && c.NewText == "" {
-			c.NewText = t.Text()
+		c := &r.Changes[i]
+		if c.Text == "" || c.NewText != "" {
+			continue
+		}
+		if text, ok := t.Text(); ok {
+			c.NewText = text
+		} else {
+			c.Text = ""
 		}
 	}
 }

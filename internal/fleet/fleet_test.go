@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,6 +17,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/fleet"
 	"github.com/updraft-cloud/updraft/internal/resource"
+	"github.com/updraft-cloud/updraft/internal/resource/file"
 	"github.com/updraft-cloud/updraft/internal/retry"
 	"github.com/updraft-cloud/updraft/internal/transport"
 )
@@ -27,6 +29,7 @@ type world struct {
 	conns    []*conn
 	boot     int
 	applied  []string
+	found    drift.Report // of everything; in sync when zero
 }
 
 type conn struct {
@@ -60,7 +63,11 @@ type agent struct {
 }
 
 func (a *agent) Observe(_ context.Context, all []resource.Resource) ([]drift.Report, error) {
-	return slices.Repeat([]drift.Report{{Status: drift.InSync}}, len(all)), nil
+	found := a.w.found
+	if found.Status == drift.Unknown {
+		found.Status = drift.InSync
+	}
+	return slices.Repeat([]drift.Report{found}, len(all)), nil
 }
 
 func (a *agent) Apply(_ context.Context, r resource.Resource, _ drift.Report, why resource.Cause, _ func(string)) error {
@@ -267,5 +274,32 @@ func TestAnAgentThatDiedIsStartedAnewOverTheSameConnection(t *testing.T) {
 	close(agents[0].done)
 	if err := observe(t, f); err != nil || len(agents) != 2 || len(w.conns) != 1 {
 		t.Errorf("%v, %d agents over %d connections", err, len(agents), len(w.conns))
+	}
+}
+
+var _ fleet.Texter = (*file.Resource)(nil)
+
+func TestAPlanShowsTheLinesThatChangeUnlessNobodyMayReadThem(t *testing.T) {
+	for _, tc := range []struct {
+		rule     string
+		wanted   file.Resource
+		old, now string
+	}{
+		{"a text", file.Resource{Path: "/etc/f", Content: "new\n"}, "old\n", "new\n"},
+		{"one that becomes empty", file.Resource{Path: "/etc/f"}, "old\n", ""},
+		{"a secret", file.Resource{Path: "/etc/f", Content: "new\n", Sensitive: true}, "", ""},
+		{"no text", file.Resource{Path: "/etc/f", Data: []byte{0xff, 0}}, "", ""},
+		{"too long", file.Resource{Path: "/etc/f", Content: strings.Repeat("new\n", 1<<16)}, "", ""},
+	} {
+		w := &world{found: drift.Report{Status: drift.Differs, Changes: []drift.Change{{Attr: "content", Text: "old\n"}}}}
+		f := w.fleet()
+		reports, err := f.Observe(t.Context(), "a", []*engine.Node{{ID: "a/f", Scope: "a", Body: fleet.Body(&tc.wanted)}})
+		f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := reports[0].Changes[0]; c.Text != tc.old || c.NewText != tc.now {
+			t.Errorf("%s: from %q to %.9q", tc.rule, c.Text, c.NewText)
+		}
 	}
 }

@@ -224,8 +224,8 @@ func novaOption(t *testing.T, c *cloud) {
 		t.Fatal(err)
 	}
 	c.write(strings.Replace(string(before), "openstack:\n", "openstack:\n  overrides: {nova: {DEFAULT: {reserved_host_disk_mb: 100}}}\n", 1))
-	plan, _ := c.try("plan")
-	if plan.code != 2 || !strings.Contains(plan.stdout, "50-overrides.conf") {
+	plan, _ := c.try("plan", "--diff")
+	if plan.code != 2 || !strings.Contains(plan.stdout, "50-overrides.conf") || !strings.Contains(plan.stdout, "+ reserved_host_disk_mb = 100\n") {
 		t.Fatalf("status %d:\n%s", plan.code, plan.all())
 	}
 	steps := regexp.MustCompile(`(?m)^\s+[+~↻?-] (\S+)`)

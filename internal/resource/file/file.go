@@ -96,6 +96,16 @@ func (r *Resource) content() []byte {
 	return []byte(r.Content)
 }
 
+// Text returns the content for people, if it is a text, not too long for them, and
+// nothing that they must not see.
+func (r *Resource) Text() (string, bool) {
+	text := r.content()
+	if r.Sensitive || len(text) > textLimit || !utf8.Valid(text) {
+		return "", false
+	}
+	return string(text), true
+}
+
 func (r *Resource) digest() (string, int64) {
 	if r.Digest != "" {
 		return r.Digest, r.Size
