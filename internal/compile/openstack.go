@@ -130,7 +130,8 @@ func (c *compiler) forOpenStack(h *spec.Host, m *machine.Machine) {
 	if o == nil || !slices.Contains(o.Controllers, h) && !slices.Contains(o.Computes, h) {
 		return
 	}
-	m.Preinstall = openstack.Packages()
+	m.Preinstall = openstack.Packages(o, h)
+	m.FUSE = openstack.FUSE(o, h)
 	m.Room.Memory, m.Room.Disk = openstack.Room(o, h)
 	if m.Memory > 0 && m.Memory < m.Room.Memory {
 		c.diags.Errorf(h.Pos, "hosts."+h.Name+".memory", fmt.Sprintf("give it %d GiB or more", m.Room.Memory>>30),

@@ -58,6 +58,10 @@ type Machine struct {
 	// Shares are directories of this computer that the machine sees read-only.
 	// Only the lab has them.
 	Shares []Share `json:"shares,omitempty"`
+	// FUSE says that programs on the machine mount file systems of their own
+	// (fuse(4)). A machine with a kernel of its own can do so anyway; one that
+	// shares this computer's is given /dev/fuse.
+	FUSE bool `json:"fuse,omitempty"`
 	// Access is how updraft logs in, and what the provider is to put in place.
 	Access Access `json:"access"`
 	// Settings are the provider's own, already checked against its schema.

@@ -1,14 +1,21 @@
 package openstack
 
 import (
+	"slices"
+
 	"github.com/updraft-cloud/updraft/internal/configset/containerhost"
+	"github.com/updraft-cloud/updraft/internal/openstack/gluster"
 	"github.com/updraft-cloud/updraft/internal/openstack/registry"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/resource"
+	"github.com/updraft-cloud/updraft/internal/spec"
 )
 
-// Packages are what a host of containers is made of.
-func Packages() []string { return append(containerhost.Packages(), morePackages()...) }
+// Packages are what a host of containers is made of, and what it holds or mounts
+// shared storage with.
+func Packages(o *spec.OpenStack, h *spec.Host) []string {
+	return slices.Concat(containerhost.Packages(), morePackages(), gluster.Packages(o, h))
+}
 
 // morePackages are what scripts of the services use on the hosts themselves: nft
 // keeps packets that Open vSwitch has taken from the kernel.

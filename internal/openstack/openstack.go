@@ -12,6 +12,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/logbundle"
 	"github.com/updraft-cloud/updraft/internal/openstack/api"
 	"github.com/updraft-cloud/updraft/internal/openstack/glance"
+	"github.com/updraft-cloud/updraft/internal/openstack/gluster"
 	"github.com/updraft-cloud/updraft/internal/openstack/haproxy"
 	"github.com/updraft-cloud/updraft/internal/openstack/horizon"
 	"github.com/updraft-cloud/updraft/internal/openstack/keepalived"
@@ -38,7 +39,7 @@ import (
 func Services() []stack.Service {
 	return []stack.Service{
 		registry.Service(), mariadb.Service(), rabbitmq.Service(), memcached.Service(), haproxy.Service(), keepalived.Service(),
-		ovn.Service(), openvswitch.Service(),
+		ovn.Service(), openvswitch.Service(), gluster.Service(),
 		keystone.Service(), glance.Service(), placement.Service(), nova.Service(), libvirt.Service(), neutron.Service(), horizon.Service(),
 	}
 }
@@ -216,6 +217,9 @@ func Serving(d *stack.Deployment, types []string) []string {
 	}
 	return out
 }
+
+// FUSE reports whether the host mounts file systems that programs serve.
+func FUSE(o *spec.OpenStack, h *spec.Host) bool { return gluster.Uses(o, h) }
 
 // What a host takes in bytes, as measured with one process per API and no
 // servers: 1.5 to 1.9 GiB of memory on a controller and 0.8 on a compute, to

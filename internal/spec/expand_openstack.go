@@ -20,7 +20,8 @@ type OpenStack struct {
 	Build                 string   // deployer or controller
 	Workers               int
 	VirtType              string // auto, kvm or qemu
-	Overrides             Raw    // service → section → key → value
+	Storage               Storage
+	Overrides             Raw // service → section → key → value
 	Resources             []Inline
 	Pos                   diag.Pos
 }
@@ -71,6 +72,7 @@ func (e *expander) openstack() {
 	}
 	e.openstackVIP(o, f)
 	e.openstackNetworks(o, f)
+	e.openstackStorage(o, f.Storage)
 	for i, r := range f.Resources {
 		path := fmt.Sprintf("openstack.resources.%d", i)
 		if r.Resource.Name != "" {

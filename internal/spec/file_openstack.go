@@ -16,7 +16,17 @@ type openstackFile struct {
 	VirtType    string   `json:"virt_type" default:"auto" enum:"auto,kvm,qemu" doc:"What runs servers: kvm, qemu (emulation, slow), or auto: kvm where the host has it."`
 	Overrides   Raw      `json:"overrides" doc:"Settings of services over updraft's own, by service, section and key: {nova: {DEFAULT: {cpu_allocation_ratio: 4}}}."`
 
+	Storage openstackStorageFile `json:"storage" doc:"Where servers' disks and images are kept."`
+
 	Resources []openstackResourceFile `json:"resources" doc:"What is to be in the cloud: projects, users, flavors, images, networks and the like."`
+}
+
+// openstackStorageFile is the section openstack.storage.
+type openstackStorageFile struct {
+	At        Where  `json:"-"`
+	Instances string `json:"instances" enum:"local,gluster" doc:"Where servers' disks are: local (on the compute that runs the server) or gluster (on three controllers at once, mounted on all computes). Left out, gluster with three or more controllers, and local otherwise."`
+	Images    string `json:"images" enum:"local,gluster" doc:"Where Glance keeps images: local (on the controller that took the upload) or gluster. Left out, as for instances."`
+	Network   string `json:"network" format:"label" doc:"The network between computes and what is kept on controllers. Left out, that of the virtual address."`
 }
 
 type openstackResourceFile struct {

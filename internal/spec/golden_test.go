@@ -123,8 +123,8 @@ func renderOpenStack(b *strings.Builder, o *OpenStack) {
 		}
 		return out
 	}
-	fmt.Fprintf(b, "openstack %s %s at %s, controllers %v computes %v tunnel %s external %v images %s workers %d %s overrides %s\n", o.Release, o.Region,
-		o.VIP.Address, name(o.Controllers), name(o.Computes), o.Tunnel, o.External, o.Images, o.Workers, o.VirtType, o.Overrides.JSON)
+	fmt.Fprintf(b, "openstack %s %s at %s, controllers %v computes %v tunnel %s external %v images %s workers %d %s storage %+v overrides %s\n", o.Release, o.Region,
+		o.VIP.Address, name(o.Controllers), name(o.Computes), o.Tunnel, o.External, o.Images, o.Workers, o.VirtType, o.Storage, o.Overrides.JSON)
 }
 
 func renderHost(b *strings.Builder, h *Host) {

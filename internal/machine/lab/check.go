@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -58,6 +59,9 @@ func (p *Provider) Check(_ context.Context, t machine.Topology) diag.List {
 		out.Errorf(none, "name", "", "%v", err)
 	}
 	checkTopology(&out, t)
+	if slices.ContainsFunc(t.Machines, fuse) && !exists(fuseDevice) {
+		out.Errorf(none, "provider", "load the module fuse (modprobe fuse)", "machines mount file systems of their own, and this computer has no %s", fuseDevice)
+	}
 	checkUplink(&out, t)
 	p.checkRoom(&out, t)
 	return out

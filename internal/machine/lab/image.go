@@ -26,11 +26,12 @@ import (
 type Settings struct {
 	Suite    string `json:"suite,omitempty" doc:"Debian suite of the hosts' root file system, trixie by default."`
 	Mirror   string `json:"mirror,omitempty" doc:"Package mirror to build the root file system from; this computer's own by default."`
+	FUSE     string `json:"fuse,omitempty" doc:"true gives the hosts /dev/fuse, by which programs on them can serve file systems."`
 	Packages string `json:"packages,omitempty" doc:"Further packages in the root file system, separated by blanks."`
 }
 
 func settingsOf(m map[string]string) Settings {
-	return Settings{Suite: m["suite"], Mirror: m["mirror"], Packages: m["packages"]}
+	return Settings{Suite: m["suite"], Mirror: m["mirror"], FUSE: m["fuse"], Packages: m["packages"]}
 }
 
 func (s Settings) suite() string { return cmp.Or(s.Suite, "trixie") }

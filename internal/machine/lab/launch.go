@@ -75,6 +75,14 @@ var nspawnEnv = []string{
 	"SYSTEMD_NSPAWN_LOCK=0", "LANG=C.UTF-8", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 }
 
+// fuseDevice is where programs that serve file systems talk to the kernel. What
+// is opened there belongs to the one who opened it, and mounts appear in their own
+// mount namespace: machines that have it see nothing of each other's.
+const fuseDevice = "/dev/fuse"
+
+// fuse reports whether the machine is given that device.
+func fuse(m machine.Machine) bool { return m.FUSE || settingsOf(m.Settings).FUSE == "true" }
+
 // nspawn is the command line that boots the machine.
 func (p *Provider) nspawn(m machine.Machine) []string {
 	dir := p.hostDir(m.Cloud, m.Name)
@@ -88,6 +96,9 @@ func (p *Provider) nspawn(m machine.Machine) []string {
 	}
 	if exists("/dev/net/tun") {
 		args = append(args, "--bind=/dev/net/tun")
+	}
+	if fuse(m) {
+		args = append(args, "--bind="+fuseDevice)
 	}
 	for _, s := range m.Shares {
 		args = append(args, "--bind-ro="+s.Source+":"+s.Target)

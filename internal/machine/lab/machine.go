@@ -64,6 +64,7 @@ func (p *Provider) ObserveMachine(_ context.Context, m machine.Machine) (drift.R
 	b.Want("rebuild", imageID(old), imageID(m))
 	b.Want("running", strconv.FormatBool(running), "true")
 	b.Want("shares", fmt.Sprint(old.Shares), fmt.Sprint(m.Shares))
+	b.Want("fuse", strconv.FormatBool(fuse(old)), strconv.FormatBool(fuse(m)))
 	b.Want("dns", strings.Trim(fmt.Sprint(old.DNS), "[]"), strings.Trim(fmt.Sprint(m.DNS), "[]"))
 	b.Want("cpus", fmt.Sprint(old.CPUs), fmt.Sprint(m.CPUs))
 	b.Want("memory", size(old.Memory), size(m.Memory))
@@ -78,7 +79,7 @@ func (p *Provider) ObserveMachine(_ context.Context, m machine.Machine) (drift.R
 	r := b.Report()
 	r.Shut = slices.ContainsFunc(r.Changes, func(c drift.Change) bool {
 		// It is reached by its first interface.
-		return c.Attr == "running" || c.Attr == "nics" || c.Attr == "shares" || len(m.NICs) > 0 && strings.HasPrefix(c.Attr+".", "nic."+m.NICs[0].Name+".")
+		return c.Attr == "running" || c.Attr == "nics" || c.Attr == "shares" || c.Attr == "fuse" || len(m.NICs) > 0 && strings.HasPrefix(c.Attr+".", "nic."+m.NICs[0].Name+".")
 	})
 	return r, nil
 }
@@ -124,8 +125,8 @@ func (p *Provider) ensure(ctx context.Context, m machine.Machine, log machine.Lo
 		}
 		old = machine.Machine{}
 	}
-	if made && !slices.Equal(old.Shares, m.Shares) && p.up(ctx, m) {
-		log("restarting with other shares") // they are mounted at boot
+	if made && (!slices.Equal(old.Shares, m.Shares) || fuse(old) != fuse(m)) && p.up(ctx, m) {
+		log("restarting with other shares or devices") // they are mounted at boot
 		if err := p.stop(ctx, m.Cloud, m.Name); err != nil {
 			return err
 		}

@@ -1,14 +1,15 @@
 // Package glance keeps the images that servers are made of.
 //
-// Images are files below /var/lib/updraft/glance of a controller. With more than
-// one controller that directory must be the same everywhere (a mount of a shared
-// file system), or an image can only be had from the controller that took it;
-// Build warns of it.
+// Images are files below /var/lib/updraft/glance/images of a controller. With more
+// than one controller that directory must be the same everywhere (storage.images:
+// gluster, or a mount of another shared file system), or an image can only be had
+// from the controller that took it; Build warns of it.
 package glance
 
 import (
 	"path"
 
+	"github.com/updraft-cloud/updraft/internal/openstack/gluster"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/resource/container"
 	"github.com/updraft-cloud/updraft/internal/spec"
@@ -37,8 +38,9 @@ func Service() stack.Service {
 }
 
 func build(d *stack.Deployment) []stack.Item {
-	if len(d.Spec.Controllers) > 1 {
-		d.Diags.Warnf(d.Spec.Pos, "openstack.controllers", "mount a shared file system at "+stack.DataDir(name)+" of all controllers",
+	shared := d.Spec.Storage.Images == spec.StorageGluster
+	if len(d.Spec.Controllers) > 1 && !shared {
+		d.Diags.Warnf(d.Spec.Pos, "openstack.storage.images", "write storage: {images: gluster} with three controllers, or mount a shared file system at "+gluster.Target(gluster.Images)+" of all",
 			"an image can only be had from the controller that took it")
 	}
 	var out []stack.Item
@@ -47,6 +49,12 @@ func build(d *stack.Deployment) []stack.Item {
 		listen := stack.HostPort(stack.Local, port)
 		conf := b.Oslo("glance-api.conf", config(d, h), name)
 		data := b.Data(name)
+		store := container.Volume{Source: data, Target: dataDir}
+		needs, mounts := []string{"directory:" + data}, []string(nil)
+		if shared {
+			store.Options = "rslave" // see libvirt.Shared
+			needs, mounts = append(needs, gluster.Mounted(gluster.Images)), []string{gluster.Target(gluster.Images)}
+		}
 		schema := stack.OnHost(d.First(), "command:glance schema")
 		if h == d.First() {
 			// The package's own glance-manage.conf names another database.
@@ -61,10 +69,11 @@ func build(d *stack.Deployment) []stack.Item {
 			Name: name, Image: "openstack", User: name, Exec: stack.Serve(ini),
 			// By which it believes the other controllers.
 			Env:       map[string]string{"REQUESTS_CA_BUNDLE": stack.CAFile},
-			Volumes:   conf.Mounted(stack.Mount(ini, ini), container.Volume{Source: data, Target: dataDir}),
+			Volumes:   conf.Mounted(stack.Mount(ini, ini), store),
+			Mounts:    mounts,
 			RestartOn: conf.Watched(ini),
 			Ready:     &container.Ready{HTTP: "http://" + listen + "/healthcheck", Status: []int{200}, Timeout: stack.Patience},
-		}, schema, "directory:"+data)
+		}, append(needs, schema)...)
 		out = append(out, b.Items()...)
 	}
 	return out

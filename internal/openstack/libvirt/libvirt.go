@@ -13,12 +13,15 @@ package libvirt
 import (
 	"fmt"
 	"path"
+	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/openstack/gluster"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/resource/container"
 	"github.com/updraft-cloud/updraft/internal/resource/file"
+	"github.com/updraft-cloud/updraft/internal/spec"
 )
 
 const (
@@ -41,7 +44,12 @@ func build(d *stack.Deployment) []stack.Item {
 		data := b.Dir(stack.DataDir(name), "", "0711")
 		definitions := b.Dir(stack.DataDir(name)+"-definitions", "", "0700")
 		b.Dir(ServersDir(), "", "0711")
-		servers := b.Dir(path.Join(ServersDir(), "instances"), "", "0711")
+		disks, mounts := "directory:"+gluster.Target(gluster.Instances), Mounts(d)
+		if len(mounts) > 0 {
+			disks = gluster.Mounted(gluster.Instances)
+		} else {
+			b.Dir(gluster.Target(gluster.Instances), "", "0711")
+		}
 		daemon := b.Config("libvirtd.conf", daemonConfig(d.Cloud.Name, h.Name))
 		qemu := b.Config("qemu.conf", qemuConfig)
 		start := b.Config("start.sh", startProgram)
@@ -50,13 +58,14 @@ func build(d *stack.Deployment) []stack.Item {
 		b.Container(container.Resource{
 			Name: Container, Image: "openstack", Exec: []string{"sh", "-eu", start},
 			Privileged: true, PIDHost: true, Cgroups: "split",
-			Volumes: append(Shared(),
+			Volumes: append(Shared(d),
 				container.Volume{Source: definitions, Target: "/etc/libvirt/qemu"},
 				stack.Mount(daemon, "/etc/libvirt/libvirtd.conf"), stack.Mount(qemu, "/etc/libvirt/qemu.conf"),
 				stack.Mount(hook, "/etc/libvirt/hooks/qemu"), stack.Mount(start, start)),
+			Mounts:    mounts,
 			RestartOn: []string{daemon, qemu, start, hook},
 			Ready:     &container.Ready{Unix: "/run/libvirt/libvirt-sock"},
-		}, run, "directory:"+data, "directory:"+definitions, "directory:"+servers)
+		}, run, "directory:"+data, "directory:"+definitions, disks)
 		out = append(out, b.Items()...)
 	}
 	return out
@@ -67,14 +76,29 @@ func ServersDir() string { return stack.DataDir("nova") }
 
 // Shared are the volumes that libvirtd and nova-compute see alike: disks and
 // sockets of servers, and devices (libvirt makes terminals that Nova reads).
-func Shared() []container.Volume {
+//
+// A file system that is mounted below the servers' directory anew, as its program
+// has died, shows in running containers as well.
+func Shared(d *stack.Deployment) []container.Volume {
+	servers := container.Volume{Source: ServersDir(), Target: "/var/lib/nova"}
+	if len(Mounts(d)) > 0 {
+		servers.Options = "rslave"
+	}
 	return []container.Volume{
 		{Source: "/dev", Target: "/dev"},
 		{Source: "/run/libvirt", Target: "/run/libvirt"},
 		{Source: "/run/openvswitch", Target: "/run/openvswitch"},
 		{Source: stack.DataDir(name), Target: path.Join("/var/lib", name)},
-		{Source: ServersDir(), Target: "/var/lib/nova"},
+		servers,
 	}
+}
+
+// Mounts are the mount points without which neither of the two may start.
+func Mounts(d *stack.Deployment) []string {
+	if d.Spec.Storage.Instances != spec.StorageGluster {
+		return nil
+	}
+	return []string{gluster.Target(gluster.Instances)}
 }
 
 // daemonConfig lets only root in. The identity of a host is its own: machines that
@@ -123,21 +147,29 @@ exec libvirtd
 //
 // Sources: libvirt's "Hooks for specific system management";
 // org.freedesktop.systemd1(5), StartTransientUnit.
+//
+// A scope that is ordered after the mount of its disks ends before that does when
+// the host goes down.
 const hookProgram = `#!/bin/sh
 ` + stack.Header + `test "$2" = started || exit 0
 pid=$(cat "/run/libvirt/qemu/$1.pid")
 nsenter --target 1 --mount -- busctl --quiet call org.freedesktop.systemd1 /org/freedesktop/systemd1 \
 	org.freedesktop.systemd1.Manager StartTransientUnit 'ssa(sv)a(sa(sv))' \
 	"updraft-server-$1-$pid.scope" fail \
-	4 Description s "Server $1" PIDs au 1 "$pid" Slice s machine.slice CollectMode s inactive-or-failed \
+	@count@ Description s "Server $1" PIDs au 1 "$pid" Slice s machine.slice CollectMode s inactive-or-failed@after@ \
 	0 </dev/null || echo "updraft: $1 stays in libvirtd's unit" >&2
 exit 0
 `
 
 func hook(b *stack.Builder) string {
 	p := path.Join(stack.ConfigDir(name), "hook")
+	count, after := "4", ""
+	if len(Mounts(b.D)) > 0 {
+		count, after = "5", " After as 1 "+gluster.Unit(gluster.Instances)
+	}
+	text := strings.NewReplacer("@count@", count, "@after@", after).Replace(hookProgram)
 	b.Add(configset.Item{
-		Resource: &file.Resource{Path: p, Content: hookProgram, Mode: "0755", Owner: "root", Group: "root"}, Phase: engine.Configure,
+		Resource: &file.Resource{Path: p, Content: text, Mode: "0755", Owner: "root", Group: "root"}, Phase: engine.Configure,
 	})
 	return p
 }

@@ -25,7 +25,8 @@ func compute(b *stack.Builder) {
 	identity(b)
 	b.Container(container.Resource{
 		Name: "nova-compute", Image: image, Privileged: true, Exec: []string{"sh", "-eu", start},
-		Volumes:   conf.Mounted(append(libvirt.Shared(), stack.Mount(kvm, kvm), stack.Mount(qemu, qemu), stack.Mount(start, start), stack.Mount(program, program))...),
+		Volumes:   conf.Mounted(append(libvirt.Shared(d), stack.Mount(kvm, kvm), stack.Mount(qemu, qemu), stack.Mount(start, start), stack.Mount(program, program))...),
+		Mounts:    libvirt.Mounts(d),
 		RestartOn: conf.Watched(kvm, qemu, start, program),
 		After:     []string{libvirt.Container},
 		Ready:     &container.Ready{Exec: []string{"test", "-e", computeStarted}, Timeout: stack.Patience},

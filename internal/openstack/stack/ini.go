@@ -74,6 +74,17 @@ func (f *INI) Get(sect, key string) (string, bool) {
 	return "", false
 }
 
+// Lines returns a section's settings as KEY=VALUE, in order.
+func (f *INI) Lines(sect string) []string {
+	var out []string
+	for _, v := range f.section(sect).values {
+		for _, text := range v.values {
+			out = append(out, v.key+"="+text)
+		}
+	}
+	return out
+}
+
 // Sections returns the names of the sections, in order.
 func (f *INI) Sections() []string {
 	var out []string

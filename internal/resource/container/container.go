@@ -60,6 +60,7 @@ type Resource struct {
 	CPUs         float64           `json:"cpus,omitempty" min:"0" doc:"Limit of processor time, in cores."`
 	NoFile       int               `json:"nofile,omitempty" min:"0" doc:"Limit of open files."`
 	After        []string          `json:"after,omitempty" doc:"Other containers of the host that are started before it at boot."`
+	Mounts       []string          `json:"mounts,omitempty" format:"path" doc:"Mount points of the host without which it is not started, lest it writes below them. It is tried again each second until they are there."`
 	RestartOn    []string          `json:"restart_on,omitempty" doc:"Files, or directories with the files directly in them, that it reads only when it starts: it is restarted when one of them is newer than its process."`
 	ReloadOn     []string          `json:"reload_on,omitempty" doc:"Files and directories as in restart_on, for which a reload is enough. A file that is mounted by itself stays the old one for a running container: mount its directory."`
 	Reload       []string          `json:"reload,omitempty" doc:"Command in the container that makes it read reload_on again; [kill, -SIGNAL] sends a signal to its first process."`
@@ -227,6 +228,9 @@ func (r *Resource) validatePaths(fault faultFunc) {
 		if v.Options != "" && !optRE.MatchString(v.Options) {
 			fault("volumes", "write words joined by commas", "%q are not options of a volume", v.Options)
 		}
+	}
+	for _, p := range r.Mounts {
+		check("mounts", p)
 	}
 	for _, p := range r.RestartOn {
 		check("restart_on", p)

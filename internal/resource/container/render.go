@@ -62,7 +62,9 @@ func (r *Resource) render() string {
 }
 
 // renderService renders what is systemd's business. A stop gets some seconds on
-// top of podman's own, which it needs to remove the container.
+// top of podman's own, which it needs to remove the container. A mount point is
+// asked for by a command and not by a condition (systemd.unit(5)): a unit whose
+// condition fails is not tried again.
 func (r *Resource) renderService(line func(string, ...any)) {
 	line("")
 	line("[Service]")
@@ -70,6 +72,9 @@ func (r *Resource) renderService(line func(string, ...any)) {
 	line("RuntimeDirectoryPreserve=yes")
 	line("Restart=always")
 	line("RestartSec=1")
+	for _, m := range r.Mounts {
+		line("ExecStartPre=/usr/bin/mountpoint --quiet %s", m)
+	}
 	line("TimeoutStartSec=%d", seconds(r.StartTimeout, startTimeout))
 	line("TimeoutStopSec=%d", seconds(r.StopTimeout, stopTimeout)+10)
 	if len(r.Reload) > 0 {

@@ -1,0 +1,70 @@
+package gluster
+
+import (
+	_ "embed"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/updraft-cloud/updraft/internal/configset"
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/openstack/stack"
+	"github.com/updraft-cloud/updraft/internal/resource/command"
+	"github.com/updraft-cloud/updraft/internal/resource/file"
+	"github.com/updraft-cloud/updraft/internal/resource/symlink"
+	"github.com/updraft-cloud/updraft/internal/transport"
+)
+
+func mountJob(volume string) string { return name + " mount " + volume }
+
+//go:embed mount.service
+var mountUnit string
+
+//go:embed mount.sh
+var mountProgram string
+
+// mount adds what mounts a volume on a host, now and at each boot.
+//
+// It is a unit for the program that serves the mount, and no line in fstab: systemd
+// never tries a mount again that failed, and after all hosts lost power computes are
+// up before the copies are; nor would it notice that the program has died. What it
+// starts with is in files that are read at a start alone. updraft never restarts it:
+// servers' disks are open files of it.
+func mount(b *stack.Builder, v volume) {
+	d := b.D
+	script := b.Config("mount.sh", mountProgram)
+	var servers []string
+	for _, h := range d.Spec.Bricks() {
+		servers = append(servers, "--volfile-server="+address(d, h))
+	}
+	conf := config(v.name + ".mount")
+	b.Add(configset.Item{Phase: engine.Configure, Resource: &file.Resource{
+		Path: conf, Content: stack.Header + "SERVERS=" + strings.Join(servers, " ") + "\n", Mode: "0644", Owner: "root", Group: "root",
+	}})
+	text := strings.NewReplacer("@volume@", v.name, "@target@", v.target, "@conf@", conf,
+		"@before@", strings.Join(v.before, ".service ")+".service").Replace(mountUnit)
+	u := unitPath(v.name)
+	b.Add(configset.Item{Phase: engine.Configure, Resource: &file.Resource{
+		Path: u, Content: stack.Header + text, Mode: "0644", Owner: "root", Group: "root",
+	}})
+	wants := path.Join(unitDir, "multi-user.target.wants", Unit(v.name))
+	b.Add(configset.Item{Phase: engine.Configure, Resource: &symlink.Resource{Path: wants, Target: u}})
+	owner, group := "0", "0"
+	if v.user != "" {
+		owner = fmt.Sprint(d.Release.UID(v.user))
+		group = owner
+	}
+	arguments := transport.Quote(v.target, Unit(v.name), strings.TrimPrefix(v.mode, "0"), owner, group)
+	needs := append(trust(b), "symlink:"+wants, "file:"+conf, "directory:"+path.Dir(v.target), "file:"+script)
+	b.Triggered(command.Resource{
+		Name:   mountJob(v.name),
+		Script: "bash " + script + " apply " + arguments, Unless: "bash " + script + " check " + arguments,
+		// Of the copies it waits for none: two of them are enough, whichever.
+	}, engine.Start, append(needs, stack.OnHost(d.First(), "command:"+jobName("volume", v.name))), "file:"+u)
+}
+
+// unitDir is where units of the administrator are. The unit is a file there and no
+// resource of that kind, as it would be restarted for each change.
+const unitDir = "/etc/systemd/system"
+
+func unitPath(volume string) string { return path.Join(unitDir, Unit(volume)) }

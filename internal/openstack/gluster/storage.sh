@@ -1,0 +1,204 @@
+# Makes GlusterFS on a controller, or says whether that is done: WHAT check|apply [VOLUME]
+#
+#   pool    who this server is, and who the others are
+#   volume  the volume with its options, started
+#   brick   this server's copy of the volume, served; an empty one is filled anew
+#   heal    nothing is left that this server has and another has not
+#   whole   (check alone) all copies are served, and none lacks anything
+#
+# Checks read glusterd's files and ask nobody, but for whole: they cost
+# milliseconds, and are true also while glusterd is down. Servers have numbers that
+# follow from their names, so one that lost its disk comes back as itself, and the
+# others recognise it.
+#
+# Sources: the administrator's guide, "Replacing a failed host", "Replace brick";
+# glusterd-store.c for the files; index.c for what waits for healing.
+set -eu
+. /etc/updraft/gluster/storage.conf # uuid address peers bricks root
+what=$1 mode=$2 volume=${3:-}
+state=/var/lib/glusterd
+info=$state/vols/$volume/info
+patience=60
+
+gluster() { timeout 120 gluster --mode=script "$@" </dev/null; }
+
+# order ARGUMENT...: changes a volume. glusterd makes one change at a time, on all
+# servers, and refuses another meanwhile.
+order() {
+	local i said
+	for ((i = 0; i < patience; i++)); do
+		if said=$(gluster "$@" 2>&1); then return; fi
+		case $said in
+		*'transaction is in progress'* | *'Locking failed'*) sleep 1 ;;
+		*) break ;;
+		esac
+	done
+	fail "${said:-gluster $* does not answer}"
+}
+
+# The directory of this server's copy. One that is made anew gets another name.
+brick=$root/$volume/brick
+if test -e "$info"; then
+	mangled=$(sed -n "s/^brick-[0-9]*=$address://p" "$info")
+	brick=$root/$volume/${mangled##*-}
+fi
+
+fail() {
+	echo "$*" >&2
+	exit 1
+}
+
+# until_ok COMMAND...: waits for it, some seconds past what was ever seen.
+until_ok() {
+	local i
+	for ((i = 0; i < patience * 5; i++)); do
+		if "$@"; then return; fi
+		sleep 0.2
+	done
+	return 1
+}
+
+pool_check() {
+	grep -qsx "UUID=$uuid" $state/glusterd.info || return 1
+	for p in $peers; do
+		grep -qsx "hostname1=${p%=*}" "$state/peers/${p#*=}" || return 1
+		if grep -qx state=6 "$state/peers/${p#*=}"; then return 1; fi # rejected
+	done
+}
+
+# What probing would write is written at once: it comes to the same on all servers
+# in any order, and on one that knows nothing any more. Of volumes it then learns
+# from the others. (By itself the server would take part as a stranger, and the
+# others would refuse it.)
+pool_apply() {
+	systemctl start glusterd
+	# It notes who it is, and which version, when it is first asked for that.
+	until_ok gluster pool list >/dev/null || fail "glusterd does not answer"
+	if ! grep -qx "UUID=$uuid" $state/glusterd.info; then
+		test -z "$(ls -A $state/vols 2>/dev/null)$(ls -A $state/peers 2>/dev/null)" ||
+			fail "this host belongs to another GlusterFS pool: take it out of that with gluster peer detach, or move $state away"
+	fi
+	systemctl stop glusterd
+	version=$(grep '^operating-version=' $state/glusterd.info)
+	printf 'UUID=%s\n%s\n' "$uuid" "$version" >$state/glusterd.info.updraft
+	mv $state/glusterd.info.updraft $state/glusterd.info
+	mkdir -p $state/peers
+	for p in $peers; do
+		printf 'uuid=%s\nstate=3\nhostname1=%s\n' "${p#*=}" "${p%=*}" >"$state/peers.updraft"
+		mv "$state/peers.updraft" "$state/peers/${p#*=}"
+	done
+	systemctl start glusterd
+	until_ok pool_check || fail "another server of the pool rejects this one: $(gluster peer status | tr '\n' ';')"
+}
+
+# connected succeeds when all servers of the pool see each other.
+connected() {
+	local n=0
+	set -- $bricks
+	n=$(gluster pool list 2>/dev/null | grep -c '[[:space:]]Connected') || :
+	test "$n" -ge $#
+}
+
+placed() {
+	for b in $bricks; do
+		grep -qsx "brick-[0-9]*=$b:${root//\//-}-$volume-brick[0-9]*" "$info" || return 1
+	done
+}
+
+options_left() { grep -vxFf "$info" "/etc/updraft/gluster/$volume.options"; }
+
+volume_check() { placed && grep -qx status=1 "$info" && ! options_left >/dev/null; }
+
+volume_apply() {
+	until_ok connected || fail "the servers of the pool do not see each other: $(gluster pool list 2>&1 | tr '\n\t' '; ')"
+	# A server that knows nothing any more learns from the others.
+	for p in $peers; do
+		if test -e "$info"; then break; fi
+		if gluster --remote-host="${p%=*}" volume info "$volume" >/dev/null 2>&1; then until_ok test -e "$info"; fi
+	done
+	if ! test -e "$info"; then
+		order volume create "$volume" replica "$(set -- $bricks; echo $#)" $(printf "%s:$brick " $bricks) force
+	fi
+	placed || fail "volume $volume has its copies elsewhere: $(grep '^brick-' "$info" | tr '\n' ' ')"
+	left=$(options_left) || :
+	read -ra words <<<"${left//[=$'\n']/ }"
+	if test -n "$left"; then order volume set "$volume" "${words[@]}"; fi
+	if ! grep -qx status=1 "$info"; then order volume start "$volume"; fi
+}
+
+brick_check() {
+	local pid
+	pid=$(cat "/run/gluster/vols/$volume/$address${brick//\//-}.pid" 2>/dev/null) || return 1
+	tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qx "$brick"
+}
+
+# mounted refuses to fill a directory whose file system is to be mounted and is not.
+mounted() {
+	while read -r source target _; do
+		case $source in '#'* | '') continue ;; esac
+		case $root/ in "${target%/}"/*) mountpoint -q "$target" || fail "$target is in /etc/fstab and not mounted" ;; esac
+	done </etc/fstab
+}
+
+brick_apply() {
+	until_ok grep -qsx status=1 "$info" || fail "this server has not learned of volume $volume from the others"
+	if test -d "$brick/.glusterfs"; then
+		order volume start "$volume" force
+	else
+		until_ok connected || fail "the servers of the pool do not see each other"
+		mounted
+		last=${brick##*brick}
+		to=$root/$volume/brick$((${last:-1} + 1))
+		order volume replace-brick "$volume" "$address:$brick" "$address:$to" commit force
+		brick=$to
+	fi
+	until_ok brick_check
+}
+
+# What one of the others lacks has an entry here, beside one that all of them are
+# links of; and so has what may differ, as who wrote it may have died of it. Of a
+# write that is just going on, the file is some moments old.
+waiting() {
+	local index=$brick/.glusterfs/indices id
+	ls "$index/xattrop" 2>/dev/null | grep -v '^xattrop-' || :
+	for id in "$index"/dirty/*-*-*-*-*; do
+		id=${id##*/}
+		case $id in dirty-* | '*'*) continue ;; esac
+		find "$brick/.glusterfs/${id:0:2}/${id:2:2}/$id" ! -newerct '5 seconds ago' 2>/dev/null || :
+	done
+}
+
+heal_check() { test -z "$(waiting)"; }
+
+heal_apply() {
+	local i
+	for ((i = 0; ; i++)); do
+		if heal_check; then return; fi
+		# Refused while it goes on, or a daemon is on its way up: it begins by itself then.
+		if ((i % 20 == 0)); then gluster volume heal "$volume" >&2 || :; fi
+		sleep 0.5
+	done
+}
+
+# A write that is just going on shows like one that a copy lacks: it is asked for
+# some seconds.
+whole_check() {
+	for info in $state/vols/*/info; do
+		volume=${info%/info}
+		volume=${volume##*/}
+		until whole_now; do
+			if ((SECONDS >= 10)); then fail "volume $volume: $said"; fi
+			sleep 0.5
+		done
+	done
+}
+
+whole_now() {
+	said=$(gluster volume heal "$volume" info summary 2>&1)
+	awk -v copies="$(set -- $bricks; echo $#)" '
+		/^Status: Connected/ { up++ }
+		/^Total Number of entries:/ { if ($NF != "0") left = 1 }
+		END { exit !(up == copies && !left) }' <<<"$said"
+}
+
+"${what}_$mode"
