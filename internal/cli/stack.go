@@ -94,6 +94,10 @@ func (s *session) stackInput(applying bool) (*compile.OpenStack, error) {
 			return nil, err
 		}
 	}
+	keys, err := embedded.Unpacked(embedded.Keys, runtime.GOARCH)
+	if err != nil {
+		return nil, err
+	}
 	access, proof := s.apiAccess(), testvm.Builder{Dir: builder.Dir}
 	return &compile.OpenStack{
 		Proof: provision.ProofImage{Builder: proof}, ProofFile: proof.File,
@@ -102,7 +106,7 @@ func (s *session) stackInput(applying bool) (*compile.OpenStack, error) {
 		Release:  rel,
 		Secrets:  stackSecrets{s.secrets},
 		Store:    builder.Store(),
-		Registry: reg,
+		Registry: reg, Keys: keys,
 		Image: func(name string) (provision.Service, error) {
 			image, err := s.containerImage(rel, builder, name)
 			s.images = append(s.images, image)

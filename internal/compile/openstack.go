@@ -21,6 +21,8 @@ type OpenStack struct {
 	Secrets stack.Secrets
 	// Image returns the container image of that name as the deployer sees to it.
 	Image func(name string) (provision.Service, error)
+	// Keys is the program that keeps Keystone's keys on controllers.
+	Keys []byte
 	// Registry is needed where hosts pull images from a registry of the cloud.
 	Registry *Registry
 	// API waits for the API to answer.
@@ -57,7 +59,7 @@ func (c *compiler) openstack() {
 	}
 	d := &stack.Deployment{
 		Cloud: c.Cloud, Spec: o, Release: c.OpenStack.Release, Secrets: c.OpenStack.Secrets, Diags: &c.diags,
-		Services: openstack.Services(),
+		Services: openstack.Services(), KeysProgram: c.OpenStack.Keys,
 	}
 	stack.CheckOverrides(d)
 	c.containerImages(d)

@@ -52,7 +52,7 @@ func TestOpenStackFromARegistry(t *testing.T) {
 	}
 	t.Run("nothing is left of the registry", func(t *testing.T) {
 		left, err := c.labExec("controller1", "sh", "-c",
-			"ls -d /var/lib/updraft/registry /usr/local/lib/updraft /etc/updraft/registry /etc/containers/certs.d/* /etc/systemd/system/updraft-registry.service 2>/dev/null; true")
+			"ls -d /var/lib/updraft/registry /usr/local/lib/updraft/updraft-registry /etc/updraft/registry /etc/containers/certs.d/* /etc/systemd/system/updraft-registry.service 2>/dev/null; true")
 		if err != nil || left != "" {
 			t.Errorf("%q, %v", left, err)
 		}

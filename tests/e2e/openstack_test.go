@@ -76,6 +76,7 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 	t.Run("every port that others can reach speaks TLS", func(t *testing.T) { everyPortSpeaksTLS(t, c.with(t)) })
 	t.Run("the stock client works with the files handed over", func(t *testing.T) { stockClient(t, c.with(t)) })
 	t.Run("a browser trusts the authority handed over", func(t *testing.T) { authority(t, c.with(t)) })
+	t.Run("tokens and credentials outlive the keys that made them", func(t *testing.T) { keyRotations(t, c.with(t)) })
 	t.Run("an option of Nova restarts Nova and nothing else", func(t *testing.T) { novaOption(t, c.with(t)) })
 	t.Run("day 2", func(t *testing.T) { day2(t, c.with(t)) })
 	t.Run("a power cut of everything", func(t *testing.T) {

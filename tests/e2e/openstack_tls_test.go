@@ -41,7 +41,7 @@ func plainPrograms() map[string]string {
 func mutual() []int { return []int{4567, 6641, 6642, 6643, 6644, 11211, 25672} }
 
 // mutualPrograms are such programs. They end the connection without an alert.
-func mutualPrograms() []string { return []string{"glusterd", "glusterfsd"} }
+func mutualPrograms() []string { return []string{"glusterd", "glusterfsd", "libvirtd"} }
 
 // listener is a listening socket of a host.
 type listener struct {
@@ -56,7 +56,7 @@ func everyPortSpeaksTLS(t *testing.T, c *cloud) {
 	if !roots.AppendCertsFromPEM([]byte(c.run("secrets", "export-ca").stdout)) {
 		t.Fatal("there is no authority")
 	}
-	speakTLS(t, c, roots, 443, 3306, 5000, 5671, 6641, 6642, 8774, 25672)
+	speakTLS(t, c, roots, 443, 3306, 5000, 5671, 6641, 6642, 8774, 16514, 25672)
 }
 
 // speakTLS does that with certificates of an authority. Among the ports have to be

@@ -1,5 +1,5 @@
 // Package embedded holds the programs for hosts that are built into updraft: the
-// host agent, and the registry of images.
+// host agent, the registry of images, and what keeps Keystone's keys.
 //
 // `make agents` builds them into the directory bin, which is empty in a fresh
 // clone: then they are looked for beside the running program.
@@ -30,10 +30,11 @@ type Program string
 const (
 	Host     Program = "updraft-host"
 	Registry Program = "updraft-registry"
+	Keys     Program = "updraft-keys"
 )
 
 // Programs returns all of them.
-func Programs() []Program { return []Program{Host, Registry} }
+func Programs() []Program { return []Program{Host, Registry, Keys} }
 
 // Arches are the architectures that programs are built for, as Go names them.
 func Arches() []string { return []string{"amd64", "arm64"} }

@@ -2,15 +2,12 @@
 // services are.
 //
 // Tokens are Fernet tokens: nothing about them is stored, so every controller
-// with the cloud's keys can validate them. Keys come with the cloud's secrets as
-// files, and Keystone reads them anew for each token, so rotating them restarts
-// nothing.
+// with the cloud's keys can validate them. Each controller makes its keys from the
+// cloud's master keys and the time (package keyring), by itself and on schedule.
+// Keystone reads them anew for each token, so that a rotation restarts nothing.
 package keystone
 
 import (
-	"maps"
-	"path"
-	"slices"
 	"strconv"
 
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
@@ -41,16 +38,17 @@ func build(d *stack.Deployment) []stack.Item {
 	for _, h := range d.Spec.Controllers {
 		b := d.On(h, name)
 		conf := b.Oslo("keystone.conf", config(d), name)
-		fernet, needs := keys(b, "fernet")
-		credential, more := keys(b, "credential")
-		needs = append(needs, more...)
-		conf.Volumes = conf.Mounted(stack.Mount(fernet, fernet), stack.Mount(credential, credential))
+		needs := keys(b)
+		for _, dir := range []string{keyDir(tokens), keyDir(credentials)} {
+			conf.Volumes = conf.Mounted(stack.Mount(dir, dir))
+		}
 		schema := stack.OnHost(d.First(), "command:keystone schema")
 		if h == d.First() {
 			job := stack.Job{Image: "openstack", User: name, Run: []string{"keystone-manage", "db_sync"}, Volumes: conf.Volumes, Needs: conf.Needs()}
 			schema = b.Schema(stack.Schema{Job: job, Database: name, Witness: "user"})
 			bootstrap(b, conf, append(needs, schema))
 		}
+		reencrypt(b, conf, schema)
 		serve(b, conf, append(needs, schema))
 		out = append(out, b.Items()...)
 	}
@@ -77,34 +75,14 @@ func config(d *stack.Deployment) *stack.INI {
 	f.Set("DEFAULT", "public_endpoint", "https://"+d.VIP().String()+":"+strconv.Itoa(stack.KeystonePort))
 	stack.DatabaseSection(d, &f, "database", name, name)
 	f.Set("token", "provider", "fernet")
-	f.Set("fernet_tokens", "key_repository", keyDir("fernet"))
-	f.Set("fernet_tokens", "max_active_keys", activeKeys)
 	// Receipts have a repository of their own by default, which is not there.
-	f.Set("fernet_receipts", "key_repository", keyDir("fernet"))
-	f.Set("fernet_receipts", "max_active_keys", activeKeys)
-	f.Set("credential", "key_repository", keyDir("credential"))
+	// Keystone's own rotation, to which the number of keys matters, is not used.
+	for _, section := range []string{"fernet_tokens", "fernet_receipts"} {
+		f.SetAll(section, "key_repository", keyDir(tokens), "max_active_keys", repository(d, tokens).Size())
+	}
+	f.Set("credential", "key_repository", keyDir(credentials))
 	stack.Cache(d, &f)
 	stack.API(&f)
 	stack.Locks(&f, "/tmp")
 	return &f
-}
-
-// activeKeys is how many Fernet keys Keystone keeps in mind. It only matters to
-// Keystone's own rotation, which is not used.
-const activeKeys = 5
-
-// keyDir is where a repository of keys lies, on hosts and in containers.
-func keyDir(repository string) string {
-	return path.Join(stack.ConfigDir(name), repository+"-keys")
-}
-
-// keys adds the files of a repository of keys and returns its directory, and
-// references to the files.
-func keys(b *stack.Builder, repository string) (dir string, needs []string) {
-	dir = b.Dir(keyDir(repository), name, "0700")
-	repo := b.D.Secrets.FernetKeys(name + "-" + repository)
-	for _, n := range slices.Sorted(maps.Keys(repo)) {
-		needs = append(needs, "file:"+b.Secret(path.Join(repository+"-keys", n), repo[n], name))
-	}
-	return dir, needs
 }

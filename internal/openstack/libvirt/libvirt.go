@@ -8,6 +8,10 @@
 //
 // QEMU runs as libvirt-qemu, which may use /dev/kvm and owns the disks of its
 // server, and nothing else.
+//
+// Servers move while they run. One libvirtd tells the other by TLS, and QEMU sends
+// memory and disks to QEMU by TLS of its own; both sides show a certificate of the
+// cloud's authority (docs/adr/0014-migration.md).
 package libvirt
 
 import (
@@ -40,7 +44,7 @@ func build(d *stack.Deployment) []stack.Item {
 	var out []stack.Item
 	for _, h := range d.Spec.Computes {
 		b := d.On(h, name)
-		b.Dir(stack.ConfigDir(name), "", "0755")
+		config := b.Dir(stack.ConfigDir(name), "", "0755")
 		data := b.Dir(stack.DataDir(name), "", "0711")
 		definitions := b.Dir(stack.DataDir(name)+"-definitions", "", "0700")
 		b.Dir(ServersDir(), "", "0711")
@@ -50,22 +54,25 @@ func build(d *stack.Deployment) []stack.Item {
 		} else {
 			b.Dir(gluster.Target(gluster.Instances), "", "0711")
 		}
-		daemon := b.Config("libvirtd.conf", daemonConfig(d.Cloud.Name, h.Name))
-		qemu := b.Config("qemu.conf", qemuConfig)
+		daemon := b.Config("libvirtd.conf", daemonConfig(d, h))
+		qemu := b.Config("qemu.conf", qemuConfig(d.Address(h)))
+		leaf, proofs := proofs(b)
 		start := b.Config("start.sh", startProgram)
 		hook := hook(b)
 		run := b.Runtime("/run/libvirt", "/run/openvswitch")
 		b.Container(container.Resource{
-			Name: Container, Image: "openstack", Exec: []string{"sh", "-eu", start},
+			Name: Container, Image: "openstack", Exec: []string{"sh", "-eu", start, proofDir()},
 			Privileged: true, PIDHost: true, Cgroups: "split",
 			Volumes: append(Shared(d),
 				container.Volume{Source: definitions, Target: "/etc/libvirt/qemu"},
 				stack.Mount(daemon, "/etc/libvirt/libvirtd.conf"), stack.Mount(qemu, "/etc/libvirt/qemu.conf"),
-				stack.Mount(hook, "/etc/libvirt/hooks/qemu"), stack.Mount(start, start)),
+				stack.Mount(hook, "/etc/libvirt/hooks/qemu"), stack.Mount(config, config)),
 			Mounts:    mounts,
 			RestartOn: []string{daemon, qemu, start, hook},
+			ReloadOn:  []string{leaf},
+			Reload:    []string{"virt-admin", "server-update-tls", "libvirtd"},
 			Ready:     &container.Ready{Unix: "/run/libvirt/libvirt-sock"},
-		}, run, "directory:"+data, "directory:"+definitions, disks)
+		}, append(proofs, run, "directory:"+data, "directory:"+definitions, disks)...)
 		out = append(out, b.Items()...)
 	}
 	return out
@@ -101,20 +108,28 @@ func Mounts(d *stack.Deployment) []string {
 	return []string{gluster.Target(gluster.Instances)}
 }
 
-// daemonConfig lets only root in. The identity of a host is its own: machines that
-// are clones, or containers of one computer, have the same by their firmware, and
-// libvirt refuses to migrate from a host to itself.
+// daemonConfig lets only root in, and the libvirtd of other computes. The identity
+// of a host is its own: machines that are clones, or containers of one computer, have
+// the same by their firmware, and libvirt refuses to migrate from a host to itself.
 //
 // Source: the comments of libvirtd.conf.
-func daemonConfig(cloud, host string) string {
-	return fmt.Sprintf(`%sunix_sock_rw_perms = "0700"
+func daemonConfig(d *stack.Deployment, h *spec.Host) string {
+	return fmt.Sprintf(`%[1]sunix_sock_rw_perms = "0700"
 unix_sock_ro_perms = "0700"
 unix_sock_admin_perms = "0700"
 auth_unix_ro = "none"
 auth_unix_rw = "none"
-host_uuid = "%s"
+listen_tls = 1
+listen_tcp = 0
+listen_addr = "%[2]s"
+auth_tls = "none"
+cert_file = "%[3]s"
+key_file = "%[3]s"
+ca_file = "%[4]s"
+tls_allowed_dn_list = ["CN=%[5]s-*"]
+host_uuid = "%[6]s"
 log_outputs = "3:stderr"
-`, stack.Header, stack.UUID("host", cloud, host))
+`, stack.Header, d.Address(h), stack.LeafFile(name), authority(), name, stack.UUID("host", d.Cloud.Name, h.Name))
 }
 
 // qemuConfig keeps libvirt from what a container has not got: cgroups, name
@@ -122,8 +137,9 @@ log_outputs = "3:stderr"
 // virtlogd.
 //
 // Source: the comments of qemu.conf.
-const qemuConfig = stack.Header + `user = "` + user + `"
-group = "` + user + `"
+func qemuConfig(address string) string {
+	return fmt.Sprintf(`%[1]suser = "%[2]s"
+group = "%[2]s"
 dynamic_ownership = 1
 remember_owner = 0
 security_driver = "none"
@@ -131,15 +147,24 @@ namespaces = []
 cgroup_controllers = []
 stdio_handler = "file"
 max_core = 0
-`
+migration_address = "%[3]s"
+migrate_tls_x509_cert_dir = "%[4]s"
+migrate_tls_x509_verify = 1
+`, stack.Header, user, address, proofDir())
+}
 
-// startProgram gives QEMU's user the group that has /dev/kvm on this host, whose
+// startProgram is given the directory of proofs. It gives QEMU's user the group that has /dev/kvm on this host, whose
 // number the image cannot know.
 const startProgram = stack.Header + `if test -c /dev/kvm; then
 	gid=$(stat --format=%g /dev/kvm)
 	sed -i "s/^kvm:.*/kvm:x:$gid:` + user + `/" /etc/group
 fi
-exec libvirtd
+# Where libvirt looks for what it shows to others.
+mkdir -p /etc/pki/CA /etc/pki/libvirt/private
+ln -sf "$1/ca-cert.pem" /etc/pki/CA/cacert.pem
+ln -sf "$1/client-cert.pem" /etc/pki/libvirt/clientcert.pem
+ln -sf "$1/client-key.pem" /etc/pki/libvirt/private/clientkey.pem
+exec libvirtd --listen
 `
 
 // hookProgram is called by libvirt as "qemu DOMAIN OPERATION …". A server that

@@ -99,7 +99,15 @@ func computeConfig(d *stack.Deployment, host, address string) *stack.INI {
 		"compute_driver", "libvirt.LibvirtDriver",
 		"vif_plugging_timeout", vifTimeout,
 	)
-	f.Set("libvirt", "hw_machine_type", "x86_64=q35")
+	f.SetAll("libvirt",
+		"hw_machine_type", "x86_64=q35",
+		// How servers move while they run; see package libvirt. A server that writes
+		// faster than the network sends is slowed down rather than never moved.
+		"live_migration_scheme", "tls",
+		"live_migration_with_native_tls", true,
+		"live_migration_inbound_addr", address,
+		"live_migration_permit_auto_converge", true,
+	)
 	f.SetAll("vnc", "server_listen", address, "server_proxyclient_address", address)
 	f.Set("os_vif_ovs", "ovsdb_connection", "unix:/run/openvswitch/db.sock")
 	return f

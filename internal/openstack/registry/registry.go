@@ -12,7 +12,6 @@ package registry
 import (
 	_ "embed"
 	"net"
-	"path"
 	"strconv"
 	"strings"
 
@@ -20,7 +19,6 @@ import (
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/resource/directory"
-	"github.com/updraft-cloud/updraft/internal/resource/file"
 	"github.com/updraft-cloud/updraft/internal/resource/group"
 	"github.com/updraft-cloud/updraft/internal/resource/unit"
 	account "github.com/updraft-cloud/updraft/internal/resource/user"
@@ -33,7 +31,7 @@ const (
 	Scope = "registry"
 	// Unit is its unit of systemd, which is active as soon as it serves.
 	Unit    = "updraft-registry.service"
-	program = "/usr/local/lib/updraft/updraft-registry"
+	program = stack.ProgramDir + "/updraft-registry"
 )
 
 // Service returns the service.
@@ -74,14 +72,8 @@ func build(d *stack.Deployment) []stack.Item {
 	b.Add(configset.Item{Phase: engine.Configure, Resource: &directory.Resource{
 		Path: stack.DataDir(name), Mode: "0750", Owner: owner, Group: owner, Disposable: true,
 	}})
-	b.Add(configset.Item{Phase: engine.Install, Resource: &directory.Resource{
-		Path: path.Dir(program), Mode: "0755", Owner: "root", Group: "root",
-	}})
-	b.Add(configset.Item{Phase: engine.Install, Resource: &file.Resource{
-		Path: program, Data: d.RegistryProgram, Mode: "0755", Owner: "root", Group: "root",
-	}})
 	files := config{
-		Program: program, Dir: stack.DataDir(name), Listen: Address(d.Spec),
+		Program: b.Program(program, d.RegistryProgram), Dir: stack.DataDir(name), Listen: Address(d.Spec),
 		// One file, so that a certificate is never there with another's key.
 		Certificate: b.Secret("registry.pem", cert+key, name),
 		Password:    b.Secret("password", d.Secrets.Password(stack.SecretRegistry)+"\n", name),

@@ -89,6 +89,20 @@ func (b *Builder) Secret(name, content, user string) string {
 	})
 }
 
+// ProgramDir is where programs of updraft's own lie on a host.
+const ProgramDir = "/usr/local/lib/updraft"
+
+// Program adds a program of updraft's own below [ProgramDir], and returns its path.
+func (b *Builder) Program(at string, program []byte) string {
+	b.Add(configset.Item{Phase: engine.Install, Resource: &directory.Resource{
+		Path: ProgramDir, Mode: "0755", Owner: "root", Group: "root",
+	}})
+	b.Add(configset.Item{Phase: engine.Install, Resource: &file.Resource{
+		Path: at, Data: program, Mode: "0755", Owner: "root", Group: "root",
+	}})
+	return at
+}
+
 func (b *Builder) file(f file.Resource) string {
 	b.Add(configset.Item{Resource: &f, Phase: engine.Configure})
 	return f.Path
@@ -140,7 +154,7 @@ type Job struct {
 // Job adds a job. Its container has a name of its own, and one that a killed
 // updraft left running is ended first.
 func (b *Builder) Job(j Job) {
-	b.Triggered(command.Resource{Name: j.Name, Run: b.podman(j), Unless: j.Done, Timeout: j.Timeout}, j.Phase, b.jobNeeds(j), j.Triggers...)
+	b.Triggered(command.Resource{Name: j.Name, Run: b.podman(j), Unless: j.Done, Timeout: j.Timeout}, j.Phase, b.JobNeeds(j), j.Triggers...)
 }
 
 // podman is the command line of a job.
@@ -158,7 +172,8 @@ func (b *Builder) podman(j Job) []string {
 // jobName is the name of a job's container.
 func jobName(j Job) string { return "updraft-job-" + strings.ReplaceAll(j.Name, " ", "-") }
 
-func (b *Builder) jobNeeds(j Job) []string {
+// JobNeeds are references to what the job's container needs.
+func (b *Builder) JobNeeds(j Job) []string {
 	return append([]string{ImageReady(j.Image), "file:" + CAFile}, j.Needs...)
 }
 

@@ -71,7 +71,7 @@ func (b *Builder) Schema(s Schema) string {
 	}
 	b.Command(command.Resource{
 		Name: s.Name, Script: b.syncScript(s) + note + "\n", Unless: done, Timeout: "15m",
-	}, s.Phase, b.jobNeeds(s.Job)...)
+	}, s.Phase, b.JobNeeds(s.Job)...)
 	return "command:" + s.Name
 }
 
@@ -110,6 +110,12 @@ const RunJob = "job"
 // the job's container. c gives script and guard.
 func (b *Builder) Script(j Job, c command.Resource) {
 	c.Name, c.Timeout = j.Name, j.Timeout
-	c.Script = RunJob + "() { " + transport.Quote(b.podman(j)...) + "; }\n" + c.Script
-	b.Triggered(c, j.Phase, b.jobNeeds(j), j.Triggers...)
+	c.Script = b.JobFunction(j) + c.Script
+	b.Triggered(c, j.Phase, b.JobNeeds(j), j.Triggers...)
+}
+
+// JobFunction is shell text that defines [RunJob], for a script that lies on the
+// host.
+func (b *Builder) JobFunction(j Job) string {
+	return RunJob + "() { " + transport.Quote(b.podman(j)...) + "; }\n"
 }

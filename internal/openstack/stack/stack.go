@@ -95,7 +95,8 @@ type Secrets interface {
 	// Password returns a secret of letters and digits only, which is the same
 	// in a URL, an INI file and SQL.
 	Password(name string) string
-	// FernetKeys returns the key repository of that name: file name → key.
+	// FernetKeys returns the key repository of that name: index → key. The highest
+	// index is that of the key in use, 0 that of the next one.
 	FernetKeys(name string) map[string]string
 	// Certificate returns a certificate of the cloud's authority and its key,
 	// in PEM.
@@ -126,6 +127,8 @@ type Deployment struct {
 	Diags   *diag.List
 	// Services are all of them, for those that serve the others.
 	Services []Service
+	// KeysProgram keeps Keystone's keys on controllers.
+	KeysProgram []byte
 	// RegistryProgram serves images to hosts, where they come from a registry.
 	RegistryProgram []byte
 	// Recipes are what images are made of, as JSON by their names, where the first
