@@ -174,18 +174,28 @@ func noSecrets(t *testing.T, c *cloud, up output) {
 // cloud's networks.
 func (c *cloud) client(t *testing.T) func(args ...string) string {
 	t.Helper()
-	dir := strings.TrimSpace(c.run("handoff").stdout)
+	try := c.tryClient(t)
 	return func(args ...string) string {
 		t.Helper()
+		out, err := try(args...)
+		if err != nil {
+			t.Fatalf("openstack %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return out
+	}
+}
+
+// tryClient is client for what may fail.
+func (c *cloud) tryClient(t *testing.T) func(args ...string) (string, error) {
+	t.Helper()
+	dir := strings.TrimSpace(c.run("handoff").stdout)
+	return func(args ...string) (string, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", "ud-" + c.name, "openstack", "--os-cloud", c.name}, args...)...)
 		cmd.Env = append(os.Environ(), "OS_CLIENT_CONFIG_FILE="+filepath.Join(dir, "clouds.yaml"))
 		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("openstack %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-		return string(out)
+		return string(out), err
 	}
 }
 
