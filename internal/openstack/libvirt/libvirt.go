@@ -11,7 +11,7 @@
 //
 // Servers move while they run. One libvirtd tells the other by TLS, and QEMU sends
 // memory and disks to QEMU by TLS of its own; both sides show a certificate of the
-// cloud's authority (docs/adr/0014-migration.md).
+// cloud's authority (docs/adr/0015-migration.md).
 package libvirt
 
 import (
