@@ -81,6 +81,9 @@ func (s *session) handoff(dir string) error {
 		if err != nil && !errors.Is(err, errNotMade) {
 			return err
 		}
+		if _, ok := s.provider.(*lab.Provider); ok && in.OpenStack != nil {
+			in.OpenStack.Through = []string{"ip", "netns", "exec", lab.Namespace(s.cloud.Name)}
+		}
 	}
 	files, err := handoff.Files(in)
 	if err != nil {

@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
+
+	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 )
 
 func (a *app) upCommand() *cobra.Command {
@@ -28,21 +32,36 @@ With --only the checks are left out: they are about the whole.
 			if err != nil {
 				return err
 			}
-			if _, err := s.converge(cmd.Context(), "updraft up", opts, only.confirm(s)); err != nil {
+			res, err := s.converge(cmd.Context(), "updraft up", opts, only.confirm(s))
+			if err != nil {
 				return err
 			}
 			if err := s.handoff(s.handoffDir()); err != nil {
 				return err
 			}
-			if noVerify || opts.Partial {
-				return nil
+			if !noVerify && !opts.Partial {
+				reports.line = s.a.json
+				err = s.verify(cmd.Context(), reports)
 			}
-			reports.line = s.a.json
-			return s.verify(cmd.Context(), reports)
+			if res.Changed+res.Removed > 0 && !s.a.json {
+				s.nextSteps()
+			}
+			return err
 		},
 	}
 	only.add(cmd)
 	cmd.Flags().BoolVar(&noVerify, "no-verify", false, "leave the checks out")
 	reports.add(cmd)
 	return cmd
+}
+
+// nextSteps says where what was handed over is, and how to begin.
+func (s *session) nextSteps() {
+	fmt.Fprintf(s.a.err, "\nFiles for other tools (ssh_config, inventories, …) are in %s\n", s.handoffDir())
+	if s.cloud.OpenStack == nil {
+		return
+	}
+	fmt.Fprintf(s.a.err, "The stock client, which clouds.yaml there is for as well:  %s -- server list\n", s.a.again("updraft openstack"))
+	fmt.Fprintf(s.a.err, "Horizon, where admin has the password %s:  %s\n",
+		s.a.again("updraft secrets show", stack.SecretAdmin), s.a.again("updraft open", "horizon"))
 }

@@ -24,6 +24,9 @@ type OpenStack struct {
 	// CA is what clients trust, as PEM; empty if the system trusts it already.
 	CA        string
 	Endpoints []Endpoint
+	// Through is the command that runs a client where it reaches the cloud's
+	// networks; empty where this computer reaches them itself.
+	Through []string
 }
 
 // Endpoint is where a service answers.
@@ -44,6 +47,15 @@ func (o OpenStack) domain() string {
 		return defaultDomain
 	}
 	return o.Domain
+}
+
+// through is what stands before a client's command line.
+func (o OpenStack) through() string {
+	var b strings.Builder
+	for _, word := range o.Through {
+		b.WriteString(shellQuote(word) + " ")
+	}
+	return b.String()
 }
 
 // openstackFiles renders what clients of the API read. Those that hold the
@@ -80,7 +92,8 @@ func (o OpenStack) CloudsYAML(cloud, ca string) ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# The cloud %[1]s. Use: openstack --os-cloud %[1]s server list\n", cloud)
+	fmt.Fprintf(&b, "# The cloud %[1]s. Use: %[2]sopenstack --os-cloud %[1]s server list\n", cloud, o.through())
+	b.WriteString("# Clients find this file where OS_CLIENT_CONFIG_FILE says, or as ~/.config/openstack/clouds.yaml.\n")
 	fmt.Fprintf(&b, "clouds:\n  %s:\n    auth:\n", quote(cloud))
 	for _, v := range []variable{
 		{"auth_url", o.AuthURL}, {"username", o.User}, {"password", o.Password}, {"project_name", o.Project},
@@ -99,7 +112,7 @@ func (o OpenStack) CloudsYAML(cloud, ca string) ([]byte, error) {
 // environment. What an earlier openrc may have set otherwise is taken away.
 func (o OpenStack) openrc(in Input, ca string) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# The cloud %s. Use: . %s && openstack server list\n", in.Cloud, shellQuote(in.file("openrc")))
+	fmt.Fprintf(&b, "# The cloud %s. Use: . %s && %sopenstack server list\n", in.Cloud, shellQuote(in.file("openrc")), o.through())
 	b.WriteString("unset OS_CLOUD OS_TOKEN OS_PROJECT_ID OS_TENANT_ID OS_TENANT_NAME OS_USER_ID OS_USER_DOMAIN_ID OS_PROJECT_DOMAIN_ID OS_SYSTEM_SCOPE OS_CACERT\n")
 	vars := []variable{
 		{"OS_AUTH_TYPE", "password"}, {"OS_AUTH_URL", o.AuthURL}, {"OS_USERNAME", o.User}, {"OS_PASSWORD", o.Password},

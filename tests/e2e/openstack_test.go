@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/updraft-cloud/updraft/internal/secret"
 )
 
 // openstackCloud is the README's example under another name and other addresses.
@@ -34,6 +32,7 @@ func openstackCloud(t *testing.T, name string) string {
 // the way, and looks at it as its users do.
 func TestOpenStackFromNothingToAServer(t *testing.T) {
 	c := newCloud(t, "e2eos", openstackCloud(t, "e2eos"))
+	spy := watchProcesses(t)
 	t.Run("a plan of nothing creates everything and makes nothing", func(t *testing.T) {
 		c := c.with(t)
 		one, _ := c.try("plan")
@@ -72,14 +71,15 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 		}
 	})
 	t.Run("status says that all is well", func(t *testing.T) { wellStatus(t, c.with(t)) })
-	t.Run("no secret is where it does not belong", func(t *testing.T) { noSecrets(t, c.with(t), out) })
+	t.Run("no secret is where it does not belong", func(t *testing.T) { noSecrets(t, c.with(t), out, spy.report()) })
 	t.Run("every port that others can reach speaks TLS", func(t *testing.T) { everyPortSpeaksTLS(t, c.with(t)) })
 	t.Run("the stock client works with the files handed over", func(t *testing.T) { stockClient(t, c.with(t)) })
 	t.Run("a browser trusts the authority handed over", func(t *testing.T) { authority(t, c.with(t)) })
 	t.Run("tokens and credentials outlive the keys that made them", func(t *testing.T) { keyRotations(t, c.with(t)) })
 	t.Run("an option of Nova restarts Nova and nothing else", func(t *testing.T) { novaOption(t, c.with(t)) })
 	t.Run("day 2", func(t *testing.T) { day2(t, c.with(t)) })
-	t.Run("a power cut of everything", func(t *testing.T) {
+	t.Run("no secret is in a plan of changed files", func(t *testing.T) { noSecretsInPlans(t, c.with(t)) })
+	t.Run("a power cut of everything, and changed files", func(t *testing.T) {
 		c := c.with(t)
 		c.run("lab", "cut")
 		if out := c.run("up"); !strings.Contains(out.stdout, "3 passed") {
@@ -122,52 +122,6 @@ func (c *cloud) expectSettled() {
 		c.t.Errorf("a further apply was to change nothing:\n%s", out.all())
 	}
 	c.run("plan")
-}
-
-// noSecrets looks for every secret of the cloud in what updraft shows and keeps,
-// and in what the hosts show and write.
-func noSecrets(t *testing.T, c *cloud, up output) {
-	store, err := secret.Open(secret.Options{
-		Cloud: c.name, Dir: filepath.Join(c.state, "clouds", c.name),
-		Identity: secret.Identity{Path: filepath.Join(c.state, secret.IdentityName)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	red := store.Redactor()
-	if n := len(store.List()); n < 15 {
-		t.Fatalf("there are only %d secrets: the search proves nothing", n)
-	}
-	look := func(where, text string) {
-		t.Helper()
-		if len(text) == 0 {
-			t.Errorf("there is nothing to look at: %s", where)
-		}
-		for _, hit := range red.Find([]byte(text)) {
-			t.Errorf("%s: %+v", where, hit)
-		}
-	}
-	look("the run", up.all())
-	look("plan --json", c.run("plan", "--json").stdout)
-	for _, name := range []string{"state.json", "journal.jsonl"} {
-		if data, err := os.ReadFile(filepath.Join(c.state, "clouds", c.name, name)); err == nil && len(data) > 0 {
-			look(name, string(data))
-		}
-	}
-	runs, err := filepath.Glob(filepath.Join(c.state, "clouds", c.name, "runs", "*"))
-	if err != nil || len(runs) == 0 {
-		t.Fatalf("no runs are kept: %v", err)
-	}
-	for _, run := range runs {
-		data, err := os.ReadFile(run)
-		if err != nil {
-			t.Fatal(err)
-		}
-		look(run, string(data))
-	}
-	look("processes", c.run("exec", "all", "--", "sh", "-c", "ps axeww").stdout)
-	look("the bundle", bundled(t, c))
-	look("journals", c.run("exec", "all", "--", "journalctl", "--no-pager", "-o", "cat").stdout)
 }
 
 // client returns Debian's python3-openstackclient in the deployer's place in the
