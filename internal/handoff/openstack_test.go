@@ -99,6 +99,33 @@ func TestOpenrcSaysWhatItIsGiven(t *testing.T) {
 	}
 }
 
+func TestFilesSayWhereClientsReachTheCloud(t *testing.T) {
+	in := openstackSample()
+	for _, tc := range []struct {
+		rule    string
+		through []string
+		want    string
+	}{
+		{"from here", nil, " openstack "},
+		{"from a namespace", []string{"ip", "netns", "exec", "ud-web"}, " ip netns exec ud-web openstack "},
+		{"words are quoted", []string{"in", "the lab"}, " in 'the lab' openstack "},
+	} {
+		in.OpenStack.Through = tc.through
+		files, err := Files(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if f.Name != "clouds.yaml" && f.Name != "openrc" {
+				continue
+			}
+			if first, _, _ := strings.Cut(string(f.Content), "\n"); !strings.Contains(first, tc.want) {
+				t.Errorf("%s: %s says %q", tc.rule, f.Name, first)
+			}
+		}
+	}
+}
+
 func TestEndpointsAreListed(t *testing.T) {
 	var got struct {
 		Cloud     string

@@ -36,10 +36,6 @@ func eventLine(e engine.Event, verbose bool) string {
 		return fmt.Sprintf("… %-12s %s: %s; try %d failed, again in %s", where(e), what(e), e.Err, e.Try, e.Pause.Round(100*time.Millisecond))
 	case engine.EvBlocked:
 		return fmt.Sprintf("· %-12s %s: not started, it needs %s", where(e), what(e), e.Cause)
-	case engine.EvObserved:
-		if e.Err != "" {
-			return fmt.Sprintf("! %-12s cannot be observed: %s", where(e), e.Err)
-		}
 	case engine.EvLine:
 		if verbose {
 			return fmt.Sprintf("  %-12s %s | %s", where(e), what(e), e.Line)

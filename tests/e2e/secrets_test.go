@@ -93,6 +93,7 @@ func noSecrets(t *testing.T, c *cloud, up output, processes string) {
 		}
 	}
 	look("processes while it was made", processes)
+	look("the bundle", bundled(t, c))
 	look("journals", c.run("exec", "all", "--", "journalctl", "--no-pager", "-o", "cat").stdout)
 }
 

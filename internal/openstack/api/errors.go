@@ -28,9 +28,11 @@ type Error struct {
 
 // Error renders status, message and request.
 func (e *Error) Error() string {
-	s := fmt.Sprintf("the API answers %d %s", e.Status, http.StatusText(e.Status))
-	if e.Message != "" {
-		s += ": " + e.Message
+	status := fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))
+	s := "the API answers " + status
+	// HAProxy and Python's servers begin their pages with the status, too.
+	if said := strings.TrimSpace(strings.TrimPrefix(e.Message, status)); said != "" {
+		s += ": " + said
 	}
 	if e.Request != "" {
 		s += " (" + e.Request + ")"

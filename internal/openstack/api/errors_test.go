@@ -295,3 +295,15 @@ func TestNodesHaveTheEdgesThatTheyNeed(t *testing.T) {
 		t.Error("two declarations of one thing are taken")
 	}
 }
+
+func TestAStatusIsSaidOnce(t *testing.T) {
+	for _, tc := range []struct{ message, want string }{
+		{"503 Service Unavailable No server is available", "the API answers 503 Service Unavailable: No server is available"},
+		{"503 Service Unavailable", "the API answers 503 Service Unavailable"},
+		{"the service is down", "the API answers 503 Service Unavailable: the service is down"},
+	} {
+		if got := (&api.Error{Status: 503, Message: tc.message}).Error(); got != tc.want {
+			t.Errorf("%q becomes %q, want %q", tc.message, got, tc.want)
+		}
+	}
+}
