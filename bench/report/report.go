@@ -53,7 +53,11 @@ const (
 	end   = "<!-- end of results -->\n"
 )
 
-// Insert puts the tables of a report into the place that a document has for them.
+// fromDocs is the way from the documents to the report.
+const fromDocs = "../bench/results/"
+
+// Insert puts the tables of a report into the place that a document of docs has for
+// them.
 func Insert(doc, report string) (string, error) {
 	head, rest, ok := strings.Cut(doc, begin)
 	_, tail, ok2 := strings.Cut(rest, end)
@@ -61,7 +65,8 @@ func Insert(doc, report string) (string, error) {
 		return "", fmt.Errorf("the document has no place for results: no lines %q and %q", begin, end)
 	}
 	_, tables, _ := strings.Cut(report, "\n\n") // without the title
-	return head + begin + "\n" + strings.ReplaceAll(tables, "\n## ", "\n### ") + "\n" + end + tail, nil
+	tables = strings.NewReplacer("\n## ", "\n### ", "](openstack-", "]("+fromDocs+"openstack-").Replace(tables)
+	return head + begin + "\n" + tables + "\n" + end + tail, nil
 }
 
 // disturbed says how many measurements others disturbed.
@@ -257,5 +262,18 @@ func openstack(b *strings.Builder, f *record.File) {
 		}
 		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", row.title, cell(s), cpu, floor)
 	}
-	b.WriteString("\nPictures of the last runs: [cold](openstack-cold.svg), [warm](openstack-warm.svg).\n")
+	pictures(b, f)
+}
+
+// pictures points to the timelines beside the report of what was measured.
+func pictures(b *strings.Builder, f *record.File) {
+	var links []string
+	for _, c := range []string{suite.StackCold, suite.StackWarm} {
+		if len(of(f, record.ID{Part: suite.OpenStack, Case: c, Hosts: 2})) > 0 {
+			links = append(links, fmt.Sprintf("[%[1]s](openstack-%[1]s.svg)", c))
+		}
+	}
+	if len(links) > 0 {
+		fmt.Fprintf(b, "\nTimelines of the last runs: %s.\n", strings.Join(links, ", "))
+	}
 }

@@ -3,6 +3,7 @@ package suite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,12 +50,23 @@ func (s *Suite) MeasureOpenStack(ctx context.Context) (err error) {
 	cache := filepath.Join(s.Dir, "cache")
 	c.Env = []string{"XDG_CACHE_HOME=" + cache}
 	defer func() { err = errors.Join(err, c.Destroy(ctx), os.RemoveAll(cache)) }()
-	if err := s.stackUp(ctx, c, stackID(StackCold, 1)); err != nil {
+	if err := errors.Join(s.stackUp(ctx, c, stackID(StackCold, 1)), wasCold(cache)); err != nil {
 		return err
 	}
 	for run := range s.Runs {
 		if err := s.stackCycle(ctx, c, run+1); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// wasCold makes sure that all that a cold run has to make was made in its own cache:
+// what it had found elsewhere would not be there.
+func wasCold(cache string) error {
+	for _, made := range []string{"packages/*", "roots/*", "images/sbom/*", "images/testvm-*"} {
+		if found, err := filepath.Glob(filepath.Join(cache, "updraft", made)); err != nil || len(found) == 0 {
+			return fmt.Errorf("the cold run was not cold: it made no %s in %s (%v)", made, cache, err)
 		}
 	}
 	return nil
