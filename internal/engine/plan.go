@@ -291,7 +291,7 @@ func (p *Plan) classify(i int32, step *Step) {
 	case p.deferred[n.Scope] && s.gate >= 0 && !p.open(s.gate):
 		step.Action, step.Behind = Create, s.Gate
 	case p.deferred[n.Scope]:
-		step.Action, step.Err = Unclear, "the host could not be observed"
+		step.Action, step.Err = Unclear, n.Scope+" could not be observed"
 	case r.Status == drift.Unknown:
 		step.Action, step.Err = Unclear, r.Err
 	case r.Status == drift.Absent:
