@@ -114,6 +114,9 @@ func api(b *strings.Builder, d *stack.Deployment, h *spec.Host, s stack.Service,
 		line("timeout client %ds", e.Timeout)
 		line("timeout server %ds", e.Timeout)
 		line("timeout tunnel %ds", e.Timeout)
+		// Who keeps a connection for that long keeps a process for it, too, as the
+		// proxy to consoles does: none is left open for the next client.
+		line("option http-server-close")
 	}
 	if e.Sticky {
 		line("cookie SERVER insert indirect nocache httponly secure")

@@ -1,7 +1,6 @@
 package nova
 
 import (
-	_ "embed"
 	"fmt"
 	"path"
 
@@ -14,13 +13,12 @@ import (
 )
 
 // compute adds nova-compute. It is root in its container, as it makes disks and
-// gives them to QEMU. It ends without libvirt; a conductor it waits for, but in
-// steps of ten seconds and later of a minute.
+// gives them to QEMU. It ends without libvirt; a conductor it waits for.
 func compute(b *stack.Builder) {
 	d := b.D
 	conf := b.Oslo("nova.conf", computeConfig(d, b.Host.Name, d.Address(b.Host)), name)
 	kvm, qemu := b.Config("virt-kvm.conf", virtConfig("kvm")), b.Config("virt-qemu.conf", virtConfig("qemu"))
-	program := b.Config("compute.py", computeProgram)
+	program := b.Config("started.py", startedProgram)
 	start := b.Config("compute.sh", startProgram(d.Spec.VirtType, program))
 	identity(b)
 	b.Container(container.Resource{
@@ -29,18 +27,9 @@ func compute(b *stack.Builder) {
 		Mounts:    libvirt.Mounts(d),
 		RestartOn: conf.Watched(kvm, qemu, start, program),
 		After:     []string{libvirt.Container},
-		Ready:     &container.Ready{Exec: []string{"test", "-e", computeStarted}, Timeout: stack.Patience},
+		Ready:     &container.Ready{Exec: []string{"test", "-e", started}, Timeout: stack.Patience},
 	}, "container:"+libvirt.Container, "command:"+identityJob, stack.OnHost(d.First(), "container:nova-conductor"))
 }
-
-// computeProgram runs nova-compute in a way that its end of start can be seen; a
-// process that runs and a connection to libvirt come before what it may fail at.
-//
-//go:embed compute.py
-var computeProgram string
-
-// computeStarted is the file that computeProgram makes, in the container.
-const computeStarted = "/run/nova-compute.started"
 
 // Identity is the UUID by which Nova knows what a compute has, and Placement the
 // compute.
@@ -71,7 +60,7 @@ func startProgram(virtType, program string) string {
 	if virtType == "auto" {
 		choice = "virt=qemu\nif test -c /dev/kvm && (: <>/dev/kvm) 2>/dev/null; then virt=kvm; fi\n"
 	}
-	return stack.Header + choice + "exec python3 " + program + " " + computeStarted + " --config-file /etc/nova/nova.conf \\\n" +
+	return stack.Header + choice + "exec python3 " + program + " nova-compute " + started + " --config-file /etc/nova/nova.conf \\\n" +
 		"\t--config-file " + stack.ConfigDir(name) + "/virt-$virt.conf --config-dir /etc/nova/nova.conf.d\n"
 }
 

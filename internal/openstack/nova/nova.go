@@ -11,6 +11,7 @@
 package nova
 
 import (
+	_ "embed"
 	"path"
 	"slices"
 	"strconv"
@@ -78,17 +79,31 @@ func controller(b *stack.Builder, conf stack.Oslo) {
 	}
 	wsgi(b, conf, "nova-api", apiPort, max(apiProcesses, d.Spec.Workers), mapped)
 	wsgi(b, conf, "nova-metadata", stack.MetadataPort, d.Spec.Workers, mapped)
-	for _, program := range []string{"nova-conductor", "nova-scheduler"} {
-		b.Container(container.Resource{
-			Name: program, Image: image, User: name, Exec: []string{program}, Volumes: conf.Volumes, RestartOn: conf.Paths,
-		}, slices.Concat(mapped, placementKnown(d))...)
-	}
+	needs := slices.Concat(mapped, placementKnown(d))
+	b.Container(container.Resource{
+		Name: "nova-conductor", Image: image, User: name, Exec: []string{"nova-conductor"}, Volumes: conf.Volumes, RestartOn: conf.Paths,
+	}, needs...)
+	program := b.Config("started.py", startedProgram)
+	b.Container(container.Resource{
+		Name: "nova-scheduler", Image: image, User: name, Exec: []string{"python3", program, "nova-scheduler", started},
+		Volumes: conf.Mounted(stack.Mount(program, program)), RestartOn: conf.Watched(program),
+	}, needs...)
 	b.Container(container.Resource{
 		Name: "nova-novncproxy", Image: image, User: name, Exec: []string{"nova-novncproxy", "--web", d.Release.Path("novnc")},
 		Volumes: conf.Volumes, RestartOn: conf.Paths,
 		Ready: &container.Ready{HTTP: "http://" + stack.HostPort(stack.Local, stack.ConsolePort) + "/vnc_lite.html", Status: []int{200}, Timeout: stack.Patience},
 	}, mapped...)
 }
+
+// startedProgram runs a service in a way that its end of start can be seen; a
+// process that runs, for nova-compute even one with a connection to libvirt, comes
+// before what it may fail at.
+//
+//go:embed started.py
+var startedProgram string
+
+// started is the file that startedProgram makes, in the container.
+const started = "/tmp/updraft-started"
 
 // placementKnown is what conductor and scheduler look up when they start, and end
 // without: their own user, and where Placement is.
