@@ -26,7 +26,7 @@ var layers = []struct {
 	{"the agent executes resources on a host",
 		[]string{"hostagent"}},
 	{"executors of the graph's scopes, checks, hand-off, what is seen of a cloud",
-		[]string{"fleet", "provision", "verify", "handoff", "status", "logbundle"}},
+		[]string{"fleet", "provision", "verify", "handoff", "status", "logbundle", "backup"}},
 	{"what is deployed",
 		[]string{"configset", "openstack"}},
 	{"the one list of what is deployed",

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -105,7 +106,7 @@ func (a *app) openSaved(args []string) (*engine.Saved, error) {
 // converge checks what the computer lacks, locks, plans and applies, and says
 // how it ended.
 func (s *session) converge(ctx context.Context, command string, opts engine.Options, confirm func(*engine.Engine, *engine.Plan) error) (engine.Result, error) {
-	if err := s.precheck(ctx); err != nil {
+	if err := errors.Join(s.torn(), s.precheck(ctx)); err != nil {
 		return engine.Result{}, err
 	}
 	unlock, err := s.lock(ctx, command)

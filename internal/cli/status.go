@@ -255,9 +255,7 @@ func (s *session) asRootInto(ctx context.Context, host, script string, out io.Wr
 func (l *looking) compare(ctx context.Context) *engine.Plan {
 	p, err := l.s.engine(nil, engine.Options{}).Plan(ctx)
 	if err != nil {
-		if ctx.Err() == nil {
-			l.failed("updraft plan says more", "cannot compare the cloud with its file: %v", err)
-		}
+		l.failed("updraft plan does, or give this more time: --timeout 1m", "cannot compare the cloud with its file: %s", reason(ctx, err))
 		return nil
 	}
 	return p

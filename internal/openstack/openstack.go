@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/updraft-cloud/updraft/internal/backup"
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/logbundle"
@@ -138,6 +139,30 @@ func Clusters(d *stack.Deployment) []status.Ensemble {
 		}
 	}
 	return out
+}
+
+// Stores are what of the services a backup has.
+func Stores(d *stack.Deployment) []backup.Store {
+	var out []backup.Store
+	for _, s := range d.Services {
+		if s.Stores != nil {
+			out = append(out, s.Stores(d)...)
+		}
+	}
+	return out
+}
+
+// Paused tells by its name whether a controller's container is stopped while
+// databases are restored: those of services that have one, of Horizon, and
+// memcached, which is started anew as it remembers what was there before.
+func Paused(d *stack.Deployment, container string) bool {
+	for _, s := range d.Services {
+		works := len(s.Databases) > 0 || s.Name == "memcached" || s.Name == "horizon"
+		if works && (container == s.Name || strings.HasPrefix(container, s.Name+"-")) {
+			return true
+		}
+	}
+	return false
 }
 
 // Looks are what of the services is worth a look on a host when something is wrong.

@@ -54,7 +54,7 @@ const galeraPort = 4567
 // Service returns the service.
 func Service() stack.Service {
 	return stack.Service{
-		Name: name, Build: build, Clusters: clusters, Looks: looks, Sections: []string{section},
+		Name: name, Build: build, Clusters: clusters, Looks: looks, Stores: stores, Sections: []string{section},
 		Doc: "The database of all services (MariaDB), replicated by Galera when there is more than one controller.",
 	}
 }

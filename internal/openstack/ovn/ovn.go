@@ -49,7 +49,7 @@ func (db database) model() string     { return "/usr/share/ovn/ovn-" + db.short 
 
 // Service returns the service.
 func Service() stack.Service {
-	return stack.Service{Name: name, Doc: "Virtual networks: databases and northd on controllers, ovn-controller on computes (OVN).", Build: build, Clusters: clusters, Looks: looks}
+	return stack.Service{Name: name, Doc: "Virtual networks: databases and northd on controllers, ovn-controller on computes (OVN).", Build: build, Clusters: clusters, Looks: looks, Stores: stores}
 }
 
 //go:embed database.sh

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/updraft-cloud/updraft/internal/backup"
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/diag"
 	"github.com/updraft-cloud/updraft/internal/logbundle"
@@ -33,6 +34,8 @@ type Service struct {
 	// Clusters says how to see how those of its parts are that decide together; nil
 	// for none.
 	Clusters func(d *Deployment) []status.Ensemble
+	// Stores are what of it a backup has; nil for nothing.
+	Stores func(d *Deployment) []backup.Store
 	// Looks are what is worth a look on a host when something is wrong; nil for no
 	// more than journals and configuration.
 	Looks func(d *Deployment, h *spec.Host) []logbundle.Look
