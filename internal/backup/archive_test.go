@@ -1,6 +1,7 @@
 package backup_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"compress/gzip"
 	"errors"
@@ -119,6 +120,15 @@ func zipped(text string) string {
 	return b.String()
 }
 
+func archive() string {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	_ = w.WriteHeader(&tar.Header{Name: "x", Size: 1000, Mode: 0o600}) // to memory
+	_, _ = w.Write(make([]byte, 1000))
+	_ = w.Close()
+	return b.String()
+}
+
 func TestCheck(t *testing.T) {
 	long := "INSERT INTO t VALUES (0x" + strings.Repeat("00", 2<<20) + ");\n"
 	for _, c := range []struct {
@@ -132,6 +142,8 @@ func TestCheck(t *testing.T) {
 		{"data that look like the end are not", "mariadb.sql.gz", zipped("-- Dump completed\nINSERT INTO\n"), false},
 		{"a database of OVSDB", "ovn-nb.db", "OVSDB JSON 1 2\n{}", true},
 		{"an empty one", "ovn-nb.db", "", false},
+		{"an archive", "glance-images.tar", archive(), true},
+		{"an archive cut off", "glance-images.tar", archive()[:700], false},
 		{"anything else", "state/provider", "lab\n", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

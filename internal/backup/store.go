@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
 	"compress/gzip"
@@ -14,8 +15,11 @@ import (
 type Store struct {
 	// Name is that of the content.
 	Name string
-	// Cluster is the cluster (of package status) one of whose members is asked.
-	Cluster string
+	// Host is the host that has it or, when that is empty, Cluster the cluster (of
+	// package status) one of whose members has it.
+	Host, Cluster string
+	// Large says that it is left out unless it was asked for.
+	Large bool
 	// Save is shell text of root's that prints the content, on a member that serves.
 	Save func(host string) string
 	// Load is shell text of root's that puts in what it reads in place of what is
@@ -30,6 +34,8 @@ func Check(name string, r io.Reader) error {
 		return checkDump(r)
 	case ".db":
 		return checkOVSDB(r)
+	case ".tar":
+		return checkTar(r)
 	}
 	return nil
 }
@@ -70,4 +76,19 @@ func checkOVSDB(r io.Reader) error {
 		return errors.New("it is no database of OVSDB")
 	}
 	return nil
+}
+
+// checkTar reads an archive to its end.
+func checkTar(r io.Reader) error {
+	in := tar.NewReader(r)
+	for {
+		if _, err := in.Next(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, in); err != nil {
+			return err
+		}
+	}
 }

@@ -32,6 +32,7 @@ const credentialKeys = "keystone-credential"
 
 func (a *app) backupCommand() *cobra.Command {
 	var output, verify string
+	var images bool
 	cmd := &cobra.Command{
 		Use:   "backup",
 		Short: "Keep the databases, keys and state of a cloud in one encrypted file",
@@ -44,8 +45,8 @@ func (a *app) backupCommand() *cobra.Command {
 Nothing stops for it. The file is read again before it gets its name: encryption,
 sums, and that each dump has its end. The name is printed on stdout.
 
-NOT in it are the data of images and of servers: their disks, and what is in
-volumes. Back them up from where they lie.
+With --images the images' data are in it, too, which may be large. NOT in it are
+the disks of servers: back them up from where they lie.
 
 KEEP A COPY OF THE IDENTITY (identity.age in the state) in another place: without
 it a backup cannot be read.
@@ -67,10 +68,11 @@ it a backup cannot be read.
 				return err
 			}
 			defer s.close()
-			return s.backup(cmd.Context(), output)
+			return s.backup(cmd.Context(), output, images)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "out", "o", "", "write to `FILE` (default: CLOUD-TIME.backup.age here)")
+	cmd.Flags().BoolVar(&images, "images", false, "with the data of images")
 	cmd.Flags().StringVar(&verify, "verify", "", "write none, but see whether `FILE` is whole; needs the identity and no cloud")
 	return cmd
 }
@@ -93,27 +95,37 @@ func (a *app) showBackup(m backup.Manifest, name string) error {
 // verifyBackup reads a backup to its end.
 func (a *app) verifyBackup(name string) (backup.Manifest, error) {
 	m, err := a.walkBackup(name, backup.Check)
-	if err != nil {
-		return m, fmt.Errorf("%s is not a whole backup: %w", name, err)
+	var locked *lockedError
+	if err != nil && !errors.As(err, &locked) {
+		err = fmt.Errorf("%s is not a whole backup: %w", name, err)
 	}
-	return m, nil
+	return m, err
 }
+
+// lockedError means that nothing of a backup could be read.
+type lockedError struct {
+	name string
+	err  error
+}
+
+func (e *lockedError) Error() string { return fmt.Sprintf("cannot read %s: %v", e.name, e.err) }
+func (e *lockedError) Unwrap() error { return e.err }
 
 // walkBackup hands the contents of a backup to visit.
 func (a *app) walkBackup(name string, visit func(string, io.Reader) error) (backup.Manifest, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return backup.Manifest{}, err
+		return backup.Manifest{}, &lockedError{name, err}
 	}
 	defer f.Close()
 	plain, err := a.secretOptions("").Identity.Unseal(f)
 	if err != nil {
-		return backup.Manifest{}, err
+		return backup.Manifest{}, &lockedError{name, err}
 	}
 	return backup.Walk(plain, visit)
 }
 
-func (s *session) backup(ctx context.Context, output string) (err error) {
+func (s *session) backup(ctx context.Context, output string, images bool) (err error) {
 	if len(s.records) == 0 {
 		return fmt.Errorf("nothing of %s is there to be backed up; updraft up makes it", s.cloud.Name)
 	}
@@ -134,7 +146,7 @@ func (s *session) backup(ctx context.Context, output string) (err error) {
 		return fmt.Errorf("cannot write the backup: %w", err)
 	}
 	defer func() { _ = out.Cleanup() }()
-	if err := s.writeBackup(ctx, out, r); err != nil {
+	if err := s.writeBackup(ctx, out, r, images); err != nil {
 		return err
 	}
 	m, err := s.a.verifyBackup(out.Name())
@@ -148,7 +160,7 @@ func (s *session) backup(ctx context.Context, output string) (err error) {
 }
 
 // writeBackup writes all of a backup, encrypted.
-func (s *session) writeBackup(ctx context.Context, out io.Writer, r *status.Report) error {
+func (s *session) writeBackup(ctx context.Context, out io.Writer, r *status.Report, images bool) error {
 	sealed, err := s.a.secretOptions(s.cloud.Name).Identity.Seal(out, r.At)
 	if err != nil {
 		return err
@@ -162,7 +174,10 @@ func (s *session) writeBackup(ctx context.Context, out io.Writer, r *status.Repo
 	}
 	w := backup.NewWriter(sealed, m)
 	for _, st := range s.stores() {
-		host, err := serving(r, st.Cluster)
+		if st.Large && !images {
+			continue
+		}
+		host, err := hostOf(r, st)
 		if err != nil {
 			return fmt.Errorf("cannot back up %s: %w", st.Name, err)
 		}
@@ -206,6 +221,14 @@ func (s *session) stores() []backup.Store {
 		return nil
 	}
 	return openstack.Stores(s.deployment())
+}
+
+// hostOf is the host that has what is backed up.
+func hostOf(r *status.Report, st backup.Store) (string, error) {
+	if st.Host != "" {
+		return st.Host, nil
+	}
+	return serving(r, st.Cluster)
 }
 
 // serving chooses the last member that serves: clients are sent to the first.

@@ -31,7 +31,8 @@ func (a *app) restoreCommand() *cobra.Command {
 is read to its end first, and nothing is touched unless it is whole and of this
 cloud and release. Then the services that work with the databases are stopped on
 all controllers, the databases of all services and OVN's northbound one are
-replaced, and the services are started again. What was made since the backup is
+replaced (and images' data added, where the backup has them), and the services are
+started again. What was made since the backup is
 gone from the databases; servers that run go on running.
 
 When it is cut off, the services stay stopped and updraft up refuses, as databases
@@ -170,7 +171,7 @@ func (s *session) places(r *status.Report) (map[string]string, error) {
 	}
 	out := map[string]string{}
 	for _, st := range s.stores() {
-		host, err := serving(r, st.Cluster)
+		host, err := hostOf(r, st)
 		if err != nil {
 			return nil, fmt.Errorf("cannot restore %s: %w", st.Name, err)
 		}
@@ -249,7 +250,12 @@ func (s *session) services(ctx context.Context, r *status.Report, verb string) e
 				}
 			}
 		}
-		g.Go(func() error { return s.controlUnits(ctx, c, words) })
+		g.Go(func() error {
+			if len(words) == 2 {
+				return fmt.Errorf("cannot see the services of %s", c.Name)
+			}
+			return s.controlUnits(ctx, c, words)
+		})
 	}
 	return g.Wait()
 }

@@ -28,7 +28,7 @@ const (
 // Service returns the service.
 func Service() stack.Service {
 	return stack.Service{
-		Name: name, Doc: "Images (Glance), kept as files.", Build: build, User: name,
+		Name: name, Doc: "Images (Glance), kept as files.", Build: build, Stores: stores, User: name,
 		Databases: []stack.Database{{Name: name, User: name}},
 		Endpoints: []stack.Endpoint{{
 			Service: name, Type: "image", Port: port, Check: "/healthcheck", Status: "200", Timeout: requestTimeout, Peers: true,
