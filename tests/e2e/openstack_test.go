@@ -77,7 +77,6 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 	t.Run("a browser trusts the authority handed over", func(t *testing.T) { authority(t, c.with(t)) })
 	t.Run("tokens and credentials outlive the keys that made them", func(t *testing.T) { keyRotations(t, c.with(t)) })
 	t.Run("an option of Nova restarts Nova and nothing else", func(t *testing.T) { novaOption(t, c.with(t)) })
-	t.Run("what was deleted is back from a backup", func(t *testing.T) { backupRestore(t, c.with(t)) })
 	t.Run("day 2", func(t *testing.T) { day2(t, c.with(t)) })
 	t.Run("no secret is in a plan of changed files", func(t *testing.T) { noSecretsInPlans(t, c.with(t)) })
 	t.Run("a power cut of everything, and changed files", func(t *testing.T) {
