@@ -171,7 +171,26 @@ func planSummary(cloud string, p *engine.Plan, o PlanOptions) string {
 	if len(p.Later) > 0 {
 		later = fmt.Sprintf("Left for a run that has them, as they act on these changes: %s.\n", strings.Join(p.Later, ", "))
 	}
-	return fmt.Sprintf("\nPlan: %s, of %d resources.\n%s", strings.Join(parts, ", "), p.Nodes, later)
+	return fmt.Sprintf("\nPlan: %s, of %d resources.\n%s%s", strings.Join(parts, ", "), p.Nodes, byPhase(p), later)
+}
+
+// byPhase says how many steps each phase has. Steps of several phases run at the
+// same time: a phase is no barrier.
+func byPhase(p *engine.Plan) string {
+	counts := map[engine.Phase]int{}
+	for i := range p.Steps {
+		counts[p.Steps[i].Phase]++
+	}
+	var parts []string
+	for _, ph := range []engine.Phase{engine.Provision, engine.Prepare, engine.Build, engine.Install, engine.Configure, engine.Start} {
+		if counts[ph] > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", ph, counts[ph]))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "Steps by phase: " + strings.Join(parts, ", ") + ".\n"
 }
 
 var actionWords = map[engine.Action]string{
