@@ -17,6 +17,7 @@ import (
 // there, and what the cloud file declares.
 func (c *compiler) openstackAPI(d *stack.Deployment) {
 	all := append(openstack.Registered(d), openstack.Hosts(d, provision.KindMachine)...)
+	all = append(all, openstack.Zones(d)...)
 	kinds := map[string]api.Kind{}
 	for _, k := range api.Kinds() {
 		kinds[k.Name] = k
@@ -47,6 +48,9 @@ func (c *compiler) openstackAPI(d *stack.Deployment) {
 		n.Needs = append(n.Needs, openstack.Serving(d, r.Services())...)
 		if _, ok := r.(*api.Image); ok && c.isElsewhere(proofID) {
 			n.Needs = append(n.Needs, proofID)
+		}
+		if m, ok := r.(*api.AggregateHost); ok {
+			n.Needs = append(n.Needs, openstack.Known(d, m.Host)...)
 		}
 		n.Needs = sorted(n.Needs)
 		c.nodes = append(c.nodes, n)

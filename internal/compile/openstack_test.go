@@ -122,3 +122,39 @@ func TestARegistryChangesWhereImagesComeFromAndNothingElse(t *testing.T) {
 		}
 	}
 }
+
+func TestAHostsZoneIsAnAggregateThatItIsPutIntoOnceNovaKnowsIt(t *testing.T) {
+	text, err := os.ReadFile("../../examples/openstack-small.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(text), "  compute:\n    count: 1\n", "  compute:\n    zone: east\n    hosts: {cmp1: {}, cmp2: {}, cmp3: {zone: west}}\n", 1)
+	out, diags := compileText(t, "cloud.yaml", []byte(changed))
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	got := map[string]string{}
+	for _, n := range out.Graph.Nodes() {
+		if strings.HasPrefix(n.ID, "openstack/aggregate") {
+			got[n.ID] = edges(n, "aggregate", "host", "command")
+		}
+	}
+	member := func(zone, host string) string {
+		return "openstack/aggregate:" + zone + " openstack/host:" + host + " controller1/command:nova compute " + host
+	}
+	want := map[string]string{
+		"openstack/aggregate:east": "", "openstack/aggregate:west": "",
+		"openstack/aggregate_host:east/cmp1": member("east", "cmp1"), "openstack/aggregate_host:east/cmp2": member("east", "cmp2"),
+		"openstack/aggregate_host:west/cmp3": member("west", "cmp3"),
+	}
+	for _, m := range []map[string]string{want, got} {
+		for id, all := range m {
+			words := strings.Split(strings.ReplaceAll(all, "nova compute ", "nova_compute_"), " ")
+			slices.Sort(words)
+			m[id] = strings.Join(words, " ")
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

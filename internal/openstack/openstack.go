@@ -223,6 +223,24 @@ func Hosts(d *stack.Deployment, machine string) []api.Resource {
 	return out
 }
 
+// Zones are the availability zones that hosts of servers are put into.
+func Zones(d *stack.Deployment) []api.Resource {
+	zones := map[string]string{}
+	for _, h := range d.Spec.Computes {
+		zones[h.Name] = h.Zone
+	}
+	return api.Zones(zones)
+}
+
+// Known are the references of what must be in place before Nova knows the host of
+// that name, if it is one of the cloud's.
+func Known(d *stack.Deployment, host string) []string {
+	if !slices.ContainsFunc(d.Spec.Computes, func(h *spec.Host) bool { return h.Name == host }) {
+		return nil
+	}
+	return []string{stack.OnHost(d.First(), "command:"+nova.ComputeJob(host))}
+}
+
 // serving are the containers that answer for a type of service. The first start
 // of each takes its time, and what is asked of it meanwhile fails.
 var serving = map[string][]string{

@@ -74,6 +74,8 @@ type Host struct {
 	NICs         []NIC
 	CPUs         float64
 	Memory, Disk int64 // bytes; 0 means no limit
+	// Zone is the availability zone of servers on the host; "" means none of its own.
+	Zone string
 	// Address is where a host that exists already is reached (provider static).
 	Address   string
 	Provider  Raw // provider settings of the host

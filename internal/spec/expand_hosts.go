@@ -22,7 +22,7 @@ type pendingNIC struct {
 func (e *expander) host(group, index int, g *Group, name string, s *settings) {
 	h := &Host{
 		Name: name, Group: g.Name, Index: index + 1, Roles: g.Roles, Pos: s.at.pos,
-		CPUs: s.host.CPUs, Memory: int64(s.host.Memory), Disk: int64(s.host.Disk),
+		CPUs: s.host.CPUs, Memory: int64(s.host.Memory), Disk: int64(s.host.Disk), Zone: s.host.Zone,
 		Address: s.host.Address, Provider: s.provider, Access: s.host.Access.value(), Sets: s.uses, Resources: s.resources,
 	}
 	if other := e.hosts[name]; other != nil {

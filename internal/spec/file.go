@@ -102,6 +102,7 @@ type common struct {
 	CPUs     float64    `json:"cpus" min:"0" max:"1024" doc:"Cores, also parts of one; 0 for no limit."`
 	Memory   Size       `json:"memory" doc:"Main memory; no limit when left out."`
 	Disk     Size       `json:"disk" doc:"Disk; no limit when left out."`
+	Zone     string     `json:"zone" format:"line" doc:"Availability zone of the servers on these hosts, if they are computes of OpenStack."`
 	Provider Raw        `json:"provider" doc:"Settings of the provider for these hosts, over those of the cloud."`
 	Access   accessFile `json:"access" doc:"As access of the cloud, over it."`
 

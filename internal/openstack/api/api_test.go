@@ -39,6 +39,7 @@ type world struct {
 
 func newWorld(t *testing.T, bare bool) *world {
 	w := &world{Cloud: apitest.New(t, bare), t: t}
+	w.AddHost(tenantHost)
 	w.restart()
 	t.Cleanup(func() { w.x.Close(); w.noSecrets() })
 	return w
@@ -125,6 +126,9 @@ func (w *world) noSecrets() {
 	}
 }
 
+// tenantHost is a host of servers that every world has.
+const tenantHost = "rack1-7"
+
 // tenant is one of everything.
 func tenant(t *testing.T) []api.Resource {
 	t.Helper()
@@ -161,6 +165,8 @@ func tenant(t *testing.T) []api.Resource {
 		}},
 		&api.SecurityGroup{Name: "default", Project: "demo", Rules: []api.Rule{{Direction: "egress", Protocol: "udp", Ports: "53"}}},
 		&api.Keypair{Name: "ops", PublicKey: testKey},
+		&api.Aggregate{Name: "fast", Zone: "east", Metadata: map[string]string{"ssd": "true"}},
+		&api.AggregateHost{Aggregate: "fast", Host: tenantHost},
 		&api.Quota{Project: "demo", Compute: map[string]int{"instances": 3}, Network: map[string]int{"floatingip": -1}},
 	}
 }
@@ -199,7 +205,7 @@ func TestApplyBringsInSyncAndObservingChangesNothing(t *testing.T) {
 	}
 	// One token, one password tried, one list for each collection (with pages of
 	// images), two quotas.
-	if len(calls) > 22 {
+	if len(calls) > 23 {
 		t.Errorf("%d calls to observe %d resources:\n%s", len(calls), len(all), strings.Join(calls, "\n"))
 	}
 }
@@ -242,6 +248,8 @@ func TestEachDriftIsToldAloneAndMended(t *testing.T) {
 		{"flavor:tiny", "flavors", "tiny", map[string]any{"swap": ""}, []string{"swap"}},
 		{"flavor:tiny", "flavors", "tiny", map[string]any{"extra_specs": map[string]any{"a": "b"}}, []string{"extra_specs"}},
 		{"flavor:tiny", "flavors", "tiny", map[string]any{"os-flavor-access:is_public": false}, []string{"os-flavor-access:is_public"}},
+		{"aggregate:fast", "aggregates", "fast", map[string]any{"metadata": map[string]any{"availability_zone": "east", "gpu": "true"}}, []string{"metadata"}},
+		{"aggregate:fast", "aggregates", "fast", map[string]any{"availability_zone": "west"}, []string{"availability_zone"}},
 		{"image:proof", "images", "proof", map[string]any{"os_hash_value": "0000"}, []string{"content"}},
 		{"image:proof", "images", "proof", map[string]any{"kernel_id": "another"}, []string{"kernel_id"}},
 		{"image:proof", "images", "proof", map[string]any{"status": "saving"}, []string{"status"}},

@@ -55,7 +55,7 @@ type Kind struct {
 // Kinds returns all kinds by name.
 func Kinds() []Kind {
 	return []Kind{
-		endpointKind(), flavorKind(), imageKind(), keypairKind(), networkKind(), projectKind(), quotaKind(),
+		aggregateKind(), aggregateHostKind(), endpointKind(), flavorKind(), imageKind(), keypairKind(), networkKind(), projectKind(), quotaKind(),
 		roleKind(), roleAssignmentKind(), routerKind(), securityGroupKind(), serviceKind(), subnetKind(), userKind(),
 	}
 }

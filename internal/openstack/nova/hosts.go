@@ -42,7 +42,7 @@ func schedulable(b *stack.Builder, conf stack.Oslo) {
 	}
 	for _, h := range d.Spec.Computes {
 		job := stack.Job{
-			Name: "nova compute " + h.Name, Image: image, User: name, Timeout: hostPatience, Phase: engine.Start,
+			Name: ComputeJob(h.Name), Image: image, User: name, Timeout: hostPatience, Phase: engine.Start,
 			// By its service, since Nova takes a compute that was removed and has come
 			// back, by its record of what it has, for one that is mapped already.
 			Run:      []string{"nova-manage", "cell_v2", "discover_hosts", "--by-service"},
@@ -53,6 +53,9 @@ func schedulable(b *stack.Builder, conf stack.Oslo) {
 		b.Script(job, command.Resource{Script: computeScript(h), Unless: recent(computeSeen(h.Name))})
 	}
 }
+
+// ComputeJob is the name of the job after which servers can be started on a compute.
+func ComputeJob(host string) string { return "nova compute " + host }
 
 // computeScript waits for the compute's record, which it makes itself, and has
 // Nova map it: Nova's own look, every half a minute, is too late for whoever

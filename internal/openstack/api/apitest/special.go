@@ -37,6 +37,8 @@ func (c *Cloud) route(service string, path []string, r *http.Request) (int, any)
 		return c.rule(path, r)
 	case at == "network/agents":
 		return c.agents(path, r)
+	case at == "compute/os-aggregates":
+		return c.aggregates(path, r)
 	case at == "compute/servers" || at == "compute/os-hypervisors" || at == "compute/os-services":
 		return c.servers(path, r)
 	}
