@@ -25,15 +25,22 @@ func (c *Cloud) aggregates(path []string, r *http.Request) (int, any) {
 			refuse(http.StatusBadRequest, "Cannot remove host from aggregate: Host aggregate is not empty.")
 		}
 	}
+	if len(path) == 1 && r.Method == http.MethodPost {
+		a := c.create(aggregateTable(), input(r, "aggregate"))
+		a["id"] = float64(firstAggregate + c.next)
+		made := public(a)
+		c.zone(a)
+		return http.StatusOK, obj{"aggregate": made}
+	}
 	status, doc := c.crud(aggregateTable(), path[1:], r)
-	if r.Method == http.MethodPost || r.Method == http.MethodPut {
-		for _, a := range c.things["aggregates"] {
-			c.zone(a)
-		}
-		status = http.StatusOK
+	if a := c.byID("aggregates", path[len(path)-1]); a != nil {
+		c.zone(a)
 	}
 	return status, doc
 }
+
+// firstAggregate is a number that is in no other text.
+const firstAggregate = 987000
 
 // zone keeps the zone in the metadata, as Nova does.
 func (c *Cloud) zone(a obj) {

@@ -297,7 +297,7 @@ func (c *Cloud) put(plural string, o obj) obj {
 
 func (c *Cloud) byID(plural, id string) obj {
 	for _, o := range c.things[plural] {
-		if o["id"] == id {
+		if str(o["id"]) == id {
 			return o
 		}
 	}
