@@ -18,7 +18,7 @@ func moved(t *testing.T, c *cloud) {
 	client := c.client(t)
 	client("security", "group", "create", "reach")
 	client("security", "group", "rule", "create", "--protocol", "icmp", "reach")
-	client("server", "create", "--image", "proof", "--flavor", "proof", "--network", "private", "--security-group", "reach", "--availability-zone", "east:compute1", "--wait", "stay")
+	client("server", "create", "--image", "proof", "--flavor", "proof", "--network", "private", "--security-group", "reach", "--availability-zone", "nova:compute1", "--wait", "stay")
 	address := strings.TrimSpace(client("floating", "ip", "create", "ext", "-f", "value", "-c", "floating_ip_address"))
 	client("server", "add", "floating", "ip", "stay", address)
 	c.awaitWithin(2*time.Minute, "the server answers", func() bool { return c.ping(address) == nil })

@@ -31,7 +31,7 @@ func openstackCloud(t *testing.T, name string) string {
 // TestOpenStackFromNothingToAServer raises the example, killed in every phase on
 // the way, and looks at it as its users do.
 func TestOpenStackFromNothingToAServer(t *testing.T) {
-	c := newCloud(t, "e2eos", zoned(t, openstackCloud(t, "e2eos")))
+	c := newCloud(t, "e2eos", openstackCloud(t, "e2eos"))
 	spy := watchProcesses(t)
 	t.Run("a plan of nothing creates everything and makes nothing", func(t *testing.T) {
 		c := c.with(t)
@@ -87,16 +87,6 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 		}
 		c.expectSettled()
 	})
-}
-
-// zoned is a cloud whose computes are in an availability zone.
-func zoned(t *testing.T, text string) string {
-	t.Helper()
-	const count = "  compute:\n    count: 1\n"
-	if !strings.Contains(text, count) {
-		t.Fatal("the example no longer has one compute")
-	}
-	return strings.Replace(text, count, count+"    zone: east\n", 1)
 }
 
 // killInSync kills updraft and a schema's sync once it has made some tables.
