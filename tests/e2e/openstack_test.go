@@ -87,6 +87,7 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 		}
 		c.expectSettled()
 	})
+	t.Run("what was deleted is back from a backup", func(t *testing.T) { backupRestore(t, c.with(t)) })
 }
 
 // killInSync kills updraft and a schema's sync once it has made some tables.

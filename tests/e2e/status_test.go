@@ -17,7 +17,7 @@ import (
 
 // wellStatus looks at an OpenStack that is as it should be.
 func wellStatus(t *testing.T, c *cloud) {
-	out := c.run("status", "-o", "json")
+	out := c.run("status", "-o", "json", "--timeout", "1m")
 	var r status.Report
 	if err := json.Unmarshal([]byte(out.stdout), &r); err != nil {
 		t.Fatalf("%v\n%s", err, out.stdout)
@@ -39,7 +39,7 @@ func wellStatus(t *testing.T, c *cloud) {
 	if len(r.VIPs) != 1 || !slices.Equal(r.VIPs[0].Holders, []string{"controller1"}) {
 		t.Errorf("who has the virtual address: %+v", r.VIPs)
 	}
-	if text := c.run("status").stdout; !strings.Contains(text, "all is well") {
+	if text := c.run("status", "--timeout", "1m").stdout; !strings.Contains(text, "all is well") {
 		t.Errorf("the text:\n%s", text)
 	}
 }
