@@ -158,3 +158,23 @@ func TestAHostsZoneIsAnAggregateThatItIsPutIntoOnceNovaKnowsIt(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+func TestNothingIsAskedOfAServiceThatCannotJudgeTokensYet(t *testing.T) {
+	seen := 0
+	for _, n := range small(t, "shared").Graph.Nodes() {
+		user := map[string]string{"openstack.image": "glance", "openstack.network": "neutron", "openstack.flavor": "nova"}[n.Kind]
+		if user == "" {
+			continue
+		}
+		seen++
+		got := edges(n, "role_assignment")
+		for _, role := range []string{"admin", "service"} {
+			if want := "openstack/role_assignment:" + user + "/" + role + "@service"; !strings.Contains(got, want) {
+				t.Errorf("%s does not wait for %s: %s", n.ID, want, got)
+			}
+		}
+	}
+	if seen < 5 {
+		t.Errorf("only %d were looked at", seen)
+	}
+}

@@ -248,7 +248,8 @@ var serving = map[string][]string{
 }
 
 // Serving are the references of what must be in place before services of the
-// given types can be asked anything.
+// given types can be asked anything. Without its own user and roles a service cannot
+// have a token judged, and answers whoever asks that theirs is none.
 func Serving(d *stack.Deployment, types []string) []string {
 	var out []string
 	for _, t := range types {
@@ -256,6 +257,21 @@ func Serving(d *stack.Deployment, types []string) []string {
 			for _, h := range d.Spec.Controllers {
 				out = append(out, stack.OnHost(h, "container:"+name))
 			}
+		}
+		out = append(out, judging(d, t)...)
+	}
+	return out
+}
+
+// judging are the roles by which the service of a type has tokens judged.
+func judging(d *stack.Deployment, kind string) []string {
+	var out []string
+	for _, s := range d.Services {
+		if s.User == "" || !slices.ContainsFunc(s.Endpoints, func(e stack.Endpoint) bool { return e.Type == kind }) {
+			continue
+		}
+		for _, role := range []string{"admin", "service"} {
+			out = append(out, api.ID(&api.RoleAssignment{User: s.User, Role: role, Project: api.ServiceProject}))
 		}
 	}
 	return out
