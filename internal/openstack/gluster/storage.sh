@@ -168,15 +168,22 @@ waiting() {
 	done
 }
 
-heal_check() { test -z "$(waiting)"; }
+# Every write waits for a moment: only what still does after some seconds is left.
+heal_check() {
+	local i
+	for ((i = 0; i < 20; i++)); do
+		if test -z "$(waiting)"; then return; fi
+		sleep 0.15
+	done
+	return 1
+}
 
 heal_apply() {
 	local i
 	for ((i = 0; ; i++)); do
 		if heal_check; then return; fi
 		# Refused while it goes on, or a daemon is on its way up: it begins by itself then.
-		if ((i % 20 == 0)); then gluster volume heal "$volume" >&2 || :; fi
-		sleep 0.5
+		if ((i % 4 == 0)); then gluster volume heal "$volume" >&2 || :; fi
 	done
 }
 
