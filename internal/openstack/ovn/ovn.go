@@ -199,6 +199,9 @@ func (c *controller) northd() {
 //
 // When it is stopped by systemd it leaves the flows in place, so that servers'
 // traffic goes on while it is restarted.
+//
+// With a southbound database into which no northd has written yet it ends by a
+// segmentation fault (OVN 25.03), some moments after it has connected.
 func chassis(b *stack.Builder) {
 	control := path.Join(run, "ovn-controller.ctl")
 	runtime := b.Runtime(run)
@@ -211,5 +214,5 @@ func chassis(b *stack.Builder) {
 		After:   []string{"ovs-vswitchd"},
 		Ready:   &container.Ready{Exec: []string{"sh", "-c", `test "$(ovs-appctl -t ` + control + ` connection-status)" = connected`}},
 	}, runtime, "file:"+leaf, "command:openvswitch settings", "command:openvswitch bridges", "container:ovs-vswitchd",
-		stack.OnHost(b.D.First(), "container:ovn-sb"))
+		stack.OnHost(b.D.First(), "container:ovn-sb"), stack.OnHost(b.D.First(), "container:ovn-northd"))
 }
