@@ -124,7 +124,13 @@ func (s *session) converge(ctx context.Context, command string, opts engine.Opti
 	if err != nil {
 		return res, err
 	}
-	return res, s.a.concluded(res, s.a.again(command, s.part...))
+	if err := s.a.concluded(res, s.a.again(command, s.part...)); err != nil {
+		return res, err
+	}
+	if opts.Partial {
+		return res, nil // the rest may be behind
+	}
+	return res, s.endPhase(ctx)
 }
 
 // onlyArgs are the arguments that select a part.

@@ -213,7 +213,7 @@ func (s *session) addState(w *backup.Writer) error {
 
 // deployment is as much of the cloud's as the words of its services need.
 func (s *session) deployment() *stack.Deployment {
-	return &stack.Deployment{Cloud: s.cloud, Spec: s.cloud.OpenStack, Services: openstack.Services()}
+	return &stack.Deployment{Cloud: s.cloud, Spec: s.cloud.OpenStack, Services: openstack.Services(s.cloud.OpenStack)}
 }
 
 func (s *session) stores() []backup.Store {

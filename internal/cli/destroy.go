@@ -55,19 +55,19 @@ the next up makes anew: a machine, say, whose image has changed.
 }
 
 // loadForDestroy opens a session from the cloud file or, given a name, without
-// one: the state knows what is to be removed.
+// one: the state knows what is to be removed. Clocks do not matter for that.
 func (a *app) loadForDestroy(name string) (*session, error) {
 	if name != "" {
 		if strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".") {
 			return nil, fmt.Errorf("%q is not the name of a cloud", name)
 		}
-		return a.open(&spec.Cloud{Name: name, Provider: spec.Provider{Name: a.knownProvider(name)}})
+		return a.open(&spec.Cloud{Name: name, Provider: spec.Provider{Name: a.knownProvider(name)}}, 0)
 	}
 	cloud, diags := spec.Load(a.file, spec.Options{Set: a.set})
 	if cloud == nil || diags.HasErrors() {
 		return nil, diags
 	}
-	return a.open(cloud)
+	return a.open(cloud, 0)
 }
 
 // knownProvider returns the provider that the state names, or the default.

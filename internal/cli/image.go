@@ -82,7 +82,7 @@ func allRecipes(r *release.Release) []oci.Recipe {
 func (a *app) imageBuildCommand(o *imageOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "build [NAME ...]", Short: "Build images, unless they are there",
-		Long: `build makes the named images of the release, or all of them. Packages come from
+		Long: `build makes the named images of the release, or those of every cloud. Packages come from
 where apt on this computer gets its own. An image that is there is not built again.
 ` + exitHelp,
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -267,7 +267,7 @@ func currentImages() (map[string]bool, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, i := range r.Images {
+		for _, i := range slices.Concat(r.Images, r.Optional) {
 			keep[i.Ref("")] = true
 		}
 	}

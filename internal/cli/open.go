@@ -83,7 +83,7 @@ func (s *session) openTarget(ctx context.Context, args []string) (*url.URL, erro
 	case args[0] == "horizon" && s.cloud.OpenStack == nil:
 		return nil, fmt.Errorf("%s is no OpenStack: its file has no section openstack", s.cloud.Name)
 	case args[0] == "horizon":
-		return url.Parse(dashboard(s.cloud.OpenStack.VIP.Address))
+		return url.Parse(dashboard(s.cloud.OpenStack.UserAddress()))
 	}
 	return parseTarget(args[0])
 }

@@ -24,7 +24,8 @@ func (a *app) openstackCommand() *cobra.Command {
 		Use:   "openstack [--] ARG ...",
 		Short: "Run the stock openstack client as the cloud's administrator",
 		Long: `openstack runs the stock client in a container on the first controller, from the
-image that Keystone runs from. Standard input, output and error are the client's;
+image that Keystone runs from (those of an optional service, such as stack, from
+that service's). Standard input, output and error are the client's;
 so is the exit status, unless the client could not be started.
 
   updraft openstack server list
@@ -64,7 +65,11 @@ func (s *session) openstackClient(ctx context.Context, args []string, stdin io.R
 	if err != nil {
 		return err
 	}
-	line, input, err := clientLine(*o, s.cloud.Name, args, stdin)
+	// It runs where services are, and works while addresses for users are being made.
+	inside := *o
+	inside.AuthURL, inside.Interface = authURL(s.cloud.OpenStack.VIP.Address), "internal"
+	from := openstack.ClientFrom(openstack.Services(s.cloud.OpenStack), args)
+	line, input, err := clientLine(inside, s.cloud.Name, from, args, stdin)
 	if err != nil {
 		return err
 	}
@@ -94,8 +99,8 @@ func (s *session) openstackAccess() (*handoff.OpenStack, error) {
 	}
 	d := &stack.Deployment{Cloud: s.cloud, Spec: o}
 	return &handoff.OpenStack{
-		AuthURL: d.AuthURL(), Region: o.Region, Project: "admin", User: "admin", Password: admin.Secret[0], CA: ca.Public,
-		Endpoints: endpoints(d, openstack.Services()),
+		AuthURL: d.PublicAuthURL(), Region: o.Region, Project: "admin", User: "admin", Password: admin.Secret[0], CA: ca.Public,
+		Endpoints: endpoints(d, openstack.Services(o)),
 	}, nil
 }
 
@@ -106,12 +111,12 @@ func endpoints(d *stack.Deployment, services []stack.Service) []handoff.Endpoint
 		for _, e := range s.Endpoints {
 			he := handoff.Endpoint{Service: e.Service, Type: e.Type, URL: d.URL(e)}
 			switch {
+			case !e.ForUsers():
+				continue
 			case e.Port == stack.DashboardPort:
 				he.Service = "horizon"
 			case e.Port == stack.ConsolePort:
 				he.Service = "console"
-			case e.Type == "":
-				continue // for services among themselves
 			}
 			out = append(out, he)
 		}
@@ -124,12 +129,13 @@ func dashboard(vip netip.Addr) string {
 	return "https://" + netip.AddrPortFrom(vip, stack.DashboardPort).String() + "/"
 }
 
-// clientLine returns a shell line that runs the client, and what it reads: first
+// clientLine returns a shell line that runs the client from the image of a
+// controller's container, and what it reads: first
 // the client's configuration, then stdin. Within the container, a shell puts the
 // configuration into a file system in memory that ends with the container. The
 // output is the client's alone: podman must not copy it into the journal, as it
 // may hold tokens.
-func clientLine(o handoff.OpenStack, cloud string, args []string, stdin io.Reader) (string, io.Reader, error) {
+func clientLine(o handoff.OpenStack, cloud, from string, args []string, stdin io.Reader) (string, io.Reader, error) {
 	const dir = "/etc/openstack" // one of the places where openstacksdk looks
 	clouds, err := o.CloudsYAML(cloud, dir+"/ca.pem")
 	if err != nil {
@@ -141,7 +147,7 @@ func clientLine(o handoff.OpenStack, cloud string, args []string, stdin io.Reade
 		"podman", "run", "--rm", "--interactive", "--pull=never", "--network=host", "--log-driver=none",
 		"--tmpfs=" + dir + ":rw,nosuid,nodev,noexec,size=1m,mode=0700", "--env=OS_CLOUD=" + cloud,
 	}
-	line := clientImage + `; exec $sudo ` + transport.Quote(podman...) + ` "$image" ` +
+	line := "from=" + transport.Quote(from) + "; " + clientImage + `; exec $sudo ` + transport.Quote(podman...) + ` "$image" ` +
 		transport.Quote(append([]string{"sh", "-c", inside, "openstack"}, args...)...)
 	input := []io.Reader{bytes.NewReader(clouds), strings.NewReader(o.CA)}
 	if stdin != nil {
@@ -150,9 +156,9 @@ func clientLine(o handoff.OpenStack, cloud string, args []string, stdin io.Reade
 	return line, io.MultiReader(input...), nil
 }
 
-// clientImage is shell text that finds the image that Keystone runs from, which
-// holds the client too, and how to become root.
-const clientImage = `unit=/etc/containers/systemd/keystone.container; ` +
+// clientImage is shell text that finds the image that $from runs from, which holds
+// the client too, and how to become root.
+const clientImage = `unit=/etc/containers/systemd/$from.container; ` +
 	`image=$(sed -n 's/^Image=//p' $unit 2>/dev/null | head -n 1); ` +
-	`[ -n "$image" ] || { echo "updraft: there is no Keystone on this host ($unit); updraft up puts it there" >&2; exit 1; }; ` +
+	`[ -n "$image" ] || { echo "updraft: there is no $from on this host ($unit); updraft up puts it there" >&2; exit 1; }; ` +
 	`sudo=; [ "$(id -u)" = 0 ] || sudo="sudo -n"`

@@ -65,7 +65,7 @@ func (c *controller) read(name string) string {
 
 // run runs a shell line there.
 func (c *controller) run(line string, stdin io.Reader) (status int, out, errs string) {
-	line = strings.NewReplacer("/etc/containers/systemd/keystone.container", c.dir+"/unit", "/etc/openstack", c.dir).Replace(line)
+	line = strings.NewReplacer("/etc/containers/systemd/$from.container", c.dir+"/unit", "/etc/openstack", c.dir).Replace(line)
 	cmd := exec.Command("sh", "-c", line)
 	cmd.Env = []string{"PATH=" + c.dir + ":" + os.Getenv("PATH")}
 	var stdout, stderr bytes.Buffer
@@ -81,7 +81,7 @@ func (c *controller) run(line string, stdin io.Reader) (status int, out, errs st
 func TestClientGetsArgumentsConfigurationAndStdin(t *testing.T) {
 	c := newController(t)
 	args := []string{"server", "create", "--property", "a=it's $HOME; \"x\"", "-f", "json"}
-	line, stdin, err := clientLine(access(), "web", args, strings.NewReader("from\nstdin\n"))
+	line, stdin, err := clientLine(access(), "web", "keystone", args, strings.NewReader("from\nstdin\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestClientGetsArgumentsConfigurationAndStdin(t *testing.T) {
 
 func TestClientKeepsThePasswordInMemory(t *testing.T) {
 	c := newController(t)
-	line, stdin, err := clientLine(access(), "web", []string{"token", "issue"}, nil)
+	line, stdin, err := clientLine(access(), "web", "keystone", []string{"token", "issue"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestClientKeepsThePasswordInMemory(t *testing.T) {
 
 func TestClientSaysWhenThereIsNoKeystone(t *testing.T) {
 	c := newController(t)
-	line, stdin, err := clientLine(access(), "web", []string{"server", "list"}, nil)
+	line, stdin, err := clientLine(access(), "web", "keystone", []string{"server", "list"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func (s *session) openWeb(ctx context.Context, target *url.URL, l net.Listener) 
 		return &localweb.Site{Listener: l, Remote: remote, Transport: transport, Links: links, Failed: s.webFailed}
 	}
 	sites := []*localweb.Site{site(l, target)}
-	if consoles := consolesOf(s.cloud.OpenStack.VIP.Address); target.Host != consoles.Host {
+	if consoles := consolesOf(s.cloud.OpenStack.UserAddress()); target.Host != consoles.Host {
 		other, err := listenHere(ctx, 0)
 		if err != nil {
 			return err

@@ -35,6 +35,7 @@ changes nothing, and two runs print the same bytes as long as nothing moves.
 			if err != nil {
 				return err
 			}
+			s.tellAway()
 			e := s.engine(nil, opts)
 			p, err := e.Plan(cmd.Context())
 			if err != nil {

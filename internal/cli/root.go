@@ -120,7 +120,7 @@ and configured hosts, and the proof by test that all of it works.
 	root.AddCommand(
 		a.initCommand(), a.validateCommand(), a.schemaCommand(),
 		a.planCommand(), a.applyCommand(), a.upCommand(), a.destroyCommand(),
-		a.statusCommand(), a.verifyCommand(), a.handoffCommand(), a.timelineCommand(),
+		a.statusCommand(), a.maintenanceCommand(), a.restartCommand(), a.verifyCommand(), a.handoffCommand(), a.timelineCommand(),
 		a.sshCommand(), a.execCommand(), a.logsCommand(), a.bundleCommand(), a.backupCommand(), a.restoreCommand(),
 		a.secretsCommand(), a.openstackCommand(), a.openCommand(),
 		a.labCommand(), a.imageCommand(), a.cacheCommand(), a.genCommand(),

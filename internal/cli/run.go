@@ -79,6 +79,7 @@ func (a *app) terminal() (int, bool) {
 
 // apply plans and applies. confirm, if not nil, sees the plan first.
 func (r *run) apply(ctx context.Context, stop <-chan struct{}, opts engine.Options, confirm func(*engine.Engine, *engine.Plan) error) (engine.Result, error) {
+	r.s.tellAway()
 	e := r.s.engine(r.sink, opts)
 	p, err := e.Plan(ctx)
 	if err != nil {

@@ -157,8 +157,17 @@ func (a *app) secretsRotateCommand() *cobra.Command {
 restarts what uses them. All that are named are rotated, or none.
 
 A key repository (fernet) moves on by one key, so that what the old primary key
-encrypted can still be read. A new authority (ca) is trusted beside the old one,
-and all certificates are issued anew by the next up.
+encrypted can still be read.
+
+CERTIFICATES
+  certs  stands for all certificates. They are issued anew, and the next up
+         distributes them; nothing is restarted.
+  ca     is the authority. It is replaced in three phases, each of which is an up
+         of its own: the new authority is believed beside the old one; all
+         certificates are issued by the new one; the old one is not believed any
+         longer. An up that is interrupted, or fails on a host, leaves the phase as
+         it is, and the next one finishes it. Between the first and the second is
+         the time to hand the new ca.pem to whoever uses the cloud from outside.
 ` + exitHelp,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if _, err := a.keptSecrets(); err != nil {
@@ -189,7 +198,7 @@ func (a *app) rotate(ctx context.Context, names []string) error {
 	}
 	var rotated []secret.Info
 	for _, i := range store.List() {
-		if slices.Contains(names, i.Name) {
+		if slices.Contains(names, i.Name) || i.Kind == secret.KindCertificate && slices.Contains(names, secret.AllCertificates) {
 			rotated = append(rotated, i)
 		}
 	}
@@ -200,6 +209,9 @@ func (a *app) rotate(ctx context.Context, names []string) error {
 		fmt.Fprintf(a.out, "%s is of generation %d now\n", i.Name, i.Generation)
 	}
 	fmt.Fprintln(a.err, "The next updraft up brings this to the hosts.")
+	if slices.Contains(names, secret.CAName) {
+		fmt.Fprintln(a.err, "For the authority that is "+phaseText(store.Phase())+".")
+	}
 	return nil
 }
 

@@ -152,3 +152,26 @@ func TestGivenIdentityIsTheOneThatIsUsed(t *testing.T) {
 		t.Errorf("%d: %s", status, errs)
 	}
 }
+
+func TestSecretsRotateBeginsToReplaceTheAuthority(t *testing.T) {
+	k := newKept(t)
+	was := k.store()
+	before, _ := was.Certificate("haproxy", "10.88.0.10")
+	status, out, errs := k.run("rotate", "ca")
+	if status != 0 || !strings.Contains(out, "ca is of generation 2 now") || !strings.Contains(errs, "phase 1 of 3") {
+		t.Errorf("%d\n%s%s", status, out, errs)
+	}
+	if status, _, errs := k.run("rotate", "ca"); status != 1 || !strings.Contains(errs, "being replaced already") {
+		t.Errorf("%d: %s", status, errs)
+	}
+	if _, out, _ := k.run("export-ca"); strings.Count(out, "BEGIN") != 2 || !strings.HasPrefix(out, was.CA().Cert) {
+		t.Errorf("not both authorities:\n%s", out)
+	}
+	status, out, errs = k.run("rotate", "certs")
+	if status != 0 || out != "haproxy is of generation 2 now\n" {
+		t.Errorf("%d\n%s%s", status, out, errs)
+	}
+	if after, _ := k.store().Certificate("haproxy", "10.88.0.10"); after == before {
+		t.Error("the certificate is the same as before")
+	}
+}

@@ -47,6 +47,7 @@ type session struct {
 	vault    *secret.Store // the same, where they may be made: when applying
 	images   []provision.Service
 	api      *api.Executor // of the cloud's own API; nil before it is asked for
+	away     []string      // hosts in maintenance, which are left alone
 	part     []string      // the flags by which the command line means a part of the cloud
 	// connectWithin bounds how long a host may take to accept a connection; 0
 	// means the transport's own bound.
@@ -66,7 +67,7 @@ func (a *app) read(applying bool) (*session, error) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	s, err := a.open(cloud)
+	s, err := a.open(cloud, clocks)
 	if err != nil {
 		return nil, err
 	}
@@ -103,8 +104,9 @@ func (s *session) compile(applying bool) (diag.List, error) {
 	return diags, nil
 }
 
-// open puts together what works on the cloud's machines and state.
-func (a *app) open(cloud *spec.Cloud) (*session, error) {
+// open puts together what works on the cloud's machines and state. clocks is how far
+// those of hosts may be off; 0 is any.
+func (a *app) open(cloud *spec.Cloud, clocks time.Duration) (*session, error) {
 	s := &session{a: a, cloud: cloud, dir: a.cloudDir(cloud.Name), records: map[string]engine.Record{}}
 	var err error
 	if s.provider, err = a.provider(cloud); err != nil {
@@ -114,15 +116,26 @@ func (a *app) open(cloud *spec.Cloud) (*session, error) {
 	if s.records, err = s.store.Records(context.Background()); err != nil {
 		return nil, err
 	}
+	if s.away, err = s.leftAlone(); err != nil {
+		return nil, err
+	}
 	if made := a.knownProvider(cloud.Name); len(s.records) > 0 && made != "" && made != s.provider.Name() {
 		return nil, fmt.Errorf("%[1]s was made by provider %[2]s, and its file says %[3]s; take it away first: updraft destroy --cloud %[1]s",
 			cloud.Name, made, s.provider.Name())
 	}
 	s.fleet = fleet.New(fleet.Options{
 		Target: s.target, Dialer: &ssh.Dialer{}, Start: fleet.Starter(), Registry: all.Registry(), Patience: patience(s.provider),
+		Clocks: clocks,
 	})
 	return s, nil
 }
+
+// clocks is how far a host's clock may be from this computer's. Nova and Neutron take
+// a service for dead that has not written the time for a minute, by the clock of
+// whoever reads it, and it writes every ten seconds: clocks of two hosts must not be
+// 50 seconds apart, and two that are 20 off this computer's are 40 apart at most.
+// What is off by less is told by updraft status.
+const clocks = 20 * time.Second
 
 // serverPatience is how long a host that exists already may take to boot. A
 // server with much memory tests it and starts its controllers for minutes.
@@ -300,6 +313,7 @@ func (s *session) ensureKey() error {
 
 // engine returns an engine over the cloud's graph.
 func (s *session) engine(sink engine.Sink, opts engine.Options) *engine.Engine {
+	opts.Last, opts.Away = s.holders, s.away
 	return engine.New(s.out.Graph, s.store, s.executor(), sink, opts)
 }
 

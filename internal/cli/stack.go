@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"net/netip"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/openstack/answer"
 	"github.com/updraft-cloud/updraft/internal/openstack/api"
 	"github.com/updraft-cloud/updraft/internal/openstack/check"
+	"github.com/updraft-cloud/updraft/internal/openstack/member"
 	"github.com/updraft-cloud/updraft/internal/openstack/registry"
 	"github.com/updraft-cloud/updraft/internal/openstack/release"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
@@ -49,7 +51,8 @@ func (s *session) openSecrets(applying bool) error {
 	return nil
 }
 
-// tellRenewals warns of certificates whose end is near.
+// tellRenewals warns of certificates whose end is near, and says how far the
+// replacement of the authority is.
 func (s *session) tellRenewals(diags *diag.List, applying bool) {
 	if s.secrets == nil || s.cloud.OpenStack == nil {
 		return
@@ -64,6 +67,13 @@ func (s *session) tellRenewals(diags *diag.List, applying bool) {
 			what = "the cloud's certificate authority"
 		}
 		diags.Warnf(s.cloud.OpenStack.Pos, "openstack", mend, "%s ends on %s", what, r.Ends.Format(time.DateOnly))
+	}
+	if p := s.secrets.Phase(); p != secret.PhaseNone {
+		mend := "it is done now"
+		if !applying {
+			mend = s.phaseMend(p)
+		}
+		diags.Warnf(s.cloud.OpenStack.Pos, "openstack", mend, "%s", phaseText(p))
 	}
 }
 
@@ -98,6 +108,14 @@ func (s *session) stackInput(applying bool) (*compile.OpenStack, error) {
 	if err != nil {
 		return nil, err
 	}
+	guard, err := embedded.Unpacked(embedded.Guard, runtime.GOARCH)
+	if err != nil {
+		return nil, err
+	}
+	recovery, err := embedded.Unpacked(embedded.Recovery, runtime.GOARCH)
+	if err != nil {
+		return nil, err
+	}
 	access, proof := s.apiAccess(), testvm.Builder{Dir: builder.Dir}
 	return &compile.OpenStack{
 		Proof: provision.ProofImage{Builder: proof}, ProofFile: proof.File,
@@ -106,13 +124,13 @@ func (s *session) stackInput(applying bool) (*compile.OpenStack, error) {
 		Release:  rel,
 		Secrets:  stackSecrets{s.secrets},
 		Store:    builder.Store(),
-		Registry: reg, Keys: keys,
+		Registry: reg, Keys: keys, Guard: guard, Recovery: recovery,
 		Image: func(name string) (provision.Service, error) {
 			image, err := s.containerImage(rel, builder, name)
 			s.images = append(s.images, image)
 			return image, err
 		},
-		API: answer.API{URL: authURL(o), CA: s.secrets.CA().Bundle(), Dial: s.dial},
+		API: answer.API{URL: authURL(o.VIP.Address), CA: s.secrets.CA().Bundle(), Dial: s.dial},
 	}, nil
 }
 
@@ -161,7 +179,7 @@ func (s *session) registryInput(rel *release.Release, b oci.Builder) (*compile.R
 func (s *session) apiAccess() api.Access {
 	o := s.cloud.OpenStack
 	return api.Access{
-		AuthURL: authURL(o), CA: s.secrets.CA().Bundle(), Region: o.Region, Dial: s.dial,
+		AuthURL: authURL(o.VIP.Address), CA: s.secrets.CA().Bundle(), Region: o.Region, Interface: "internal", Dial: s.dial,
 		Password: func() (string, error) { return s.secrets.Password(stack.SecretAdmin), s.secrets.Err() },
 	}
 }
@@ -178,12 +196,15 @@ func (s *session) scopes() map[string]engine.Executor {
 		}
 	}
 	// What is in the registry is the deployer's work, but behind another gate.
-	return map[string]engine.Executor{api.Scope: s.api, registry.Scope: &provision.Executor{Provider: s.provider, Cloud: s.cloud.Name}}
+	return map[string]engine.Executor{
+		api.Scope: s.api, member.Scope: s.members(),
+		registry.Scope: &provision.Executor{Provider: s.provider, Cloud: s.cloud.Name},
+	}
 }
 
 // authURL is where Keystone answers.
-func authURL(o *spec.OpenStack) string {
-	return "https://" + o.VIP.Address.String() + ":5000/v3"
+func authURL(vip netip.Addr) string {
+	return "https://" + netip.AddrPortFrom(vip, stack.KeystonePort).String() + "/v3"
 }
 
 // stackSecrets are the cloud's secrets in the terms of its services.

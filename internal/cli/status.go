@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -165,7 +166,9 @@ func (l *looking) known(running map[string]bool) {
 	}
 	for _, h := range s.cloud.Hosts {
 		on, exists := running[h.Name]
-		st := status.Host{Name: h.Name, Address: address(h), State: status.Up, Resources: count[h.Name], Differ: -1}
+		st := status.Host{
+			Name: h.Name, Address: address(h), State: status.Up, Resources: count[h.Name], Differ: -1, Maintenance: slices.Contains(s.away, h.Name),
+		}
 		switch {
 		case borrows(s.provider): // whether it is there is seen by asking it
 		case !exists:
@@ -192,6 +195,9 @@ func (l *looking) certificates() error {
 	store, err := secret.Open(l.s.a.secretOptions(l.s.cloud.Name))
 	if err != nil {
 		return err
+	}
+	if p := store.Phase(); p != secret.PhaseNone {
+		l.r.Notes = append(l.r.Notes, status.Problem{What: phaseText(p), Mend: l.s.phaseMend(p)})
 	}
 	for _, i := range store.List() {
 		if !i.Expires.IsZero() {

@@ -13,6 +13,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/openstack/api"
 	"github.com/updraft-cloud/updraft/internal/openstack/registry"
+	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/provision"
 	"github.com/updraft-cloud/updraft/internal/resource"
 	"github.com/updraft-cloud/updraft/internal/spec"
@@ -201,7 +202,7 @@ func (c *compiler) resolve(scope, ref string) string {
 		return id
 	}
 	host, _, ok := strings.Cut(ref, "/")
-	if c.Cloud.OpenStack != nil && (host == api.Scope || host == registry.Scope) {
+	if c.Cloud.OpenStack != nil && (host == api.Scope || host == registry.Scope || host == stack.MembersScope) {
 		return ref
 	}
 	if ok && !strings.Contains(host, ":") && c.Cloud.Host(host) != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/machine"
 	"github.com/updraft-cloud/updraft/internal/openstack"
+	"github.com/updraft-cloud/updraft/internal/openstack/member"
 	"github.com/updraft-cloud/updraft/internal/openstack/registry"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/provision"
@@ -23,6 +24,10 @@ type OpenStack struct {
 	Image func(name string) (provision.Service, error)
 	// Keys is the program that keeps Keystone's keys on controllers.
 	Keys []byte
+	// Guard is the program that watches members of Galera.
+	Guard []byte
+	// Recovery is the program that watches over computes.
+	Recovery []byte
 	// Registry is needed where hosts pull images from a registry of the cloud.
 	Registry *Registry
 	// API waits for the API to answer.
@@ -59,10 +64,12 @@ func (c *compiler) openstack() {
 	}
 	d := &stack.Deployment{
 		Cloud: c.Cloud, Spec: o, Release: c.OpenStack.Release, Secrets: c.OpenStack.Secrets, Diags: &c.diags,
-		Services: openstack.Services(), KeysProgram: c.OpenStack.Keys,
+		Services: openstack.Services(o), KeysProgram: c.OpenStack.Keys, GuardProgram: c.OpenStack.Guard,
+		RecoveryProgram: c.OpenStack.Recovery,
 	}
 	stack.CheckOverrides(d)
 	c.containerImages(d)
+	c.members(d)
 	for _, it := range openstack.Build(d) {
 		c.add(c.Cloud.Host(it.Host), &item{
 			res: it.Resource, from: "openstack", path: "openstack", pos: o.Pos, needs: it.Needs, triggers: it.Triggers,
@@ -71,11 +78,21 @@ func (c *compiler) openstack() {
 	c.openstackAPI(d)
 }
 
+// members adds the controllers' membership in clusters. Its gate is recorded as soon
+// as it is seen, and so taken along when all is destroyed.
+func (c *compiler) members(d *stack.Deployment) {
+	gate := c.deployer(provision.KindMembers, "controllers", member.Gate{})
+	n := c.nodes[len(c.nodes)-1]
+	n.Holds, n.Guarded = true, true
+	c.scopes = append(c.scopes, engine.Scope{Name: member.Scope, Gate: gate, Limit: 1})
+	c.nodes = append(c.nodes, member.Nodes(d)...)
+}
+
 // containerImages adds the images that hosts run containers from: built by the
 // deployer and, where there is a registry, pushed as soon as that answers. Where the
 // first controller builds them, all of it is on that host.
 func (c *compiler) containerImages(d *stack.Deployment) {
-	images, _ := openstack.Images()
+	images, _ := openstack.Images(d.Services)
 	if d.FromRegistry() {
 		d.RegistryProgram = c.OpenStack.Registry.Program
 	}
@@ -133,7 +150,7 @@ func (c *compiler) forOpenStack(h *spec.Host, m *machine.Machine) {
 		return
 	}
 	m.Preinstall = openstack.Packages(o, h)
-	m.FUSE = openstack.FUSE(o, h)
+	m.FUSE = true // for storage, also when it is asked for later
 	m.Room.Memory, m.Room.Disk = openstack.Room(o, h)
 	if m.Memory > 0 && m.Memory < m.Room.Memory {
 		c.diags.Errorf(h.Pos, "hosts."+h.Name+".memory", fmt.Sprintf("give it %d GiB or more", m.Room.Memory>>30),

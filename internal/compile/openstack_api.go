@@ -45,7 +45,9 @@ func (c *compiler) openstackAPI(d *stack.Deployment) {
 	for _, n := range nodes {
 		n.Phase = engine.Start
 		r := n.Body.(api.Body).Resource
-		n.Needs = append(n.Needs, openstack.Serving(d, r.Services())...)
+		if _, ok := r.(*api.Controller); !ok { // it is removed after all that is on controllers that go
+			n.Needs = append(n.Needs, openstack.Serving(d, r.Services())...)
+		}
 		if _, ok := r.(*api.Image); ok && c.isElsewhere(proofID) {
 			n.Needs = append(n.Needs, proofID)
 		}

@@ -98,8 +98,18 @@ func (c *compiler) provision(t machine.Topology) {
 			n := c.nodes[len(c.nodes)-1]
 			n.Holds, n.Claims = true, claims(m)
 		}
-		c.scopes = append(c.scopes, engine.Scope{Name: m.Name, Gate: id})
+		c.scopes = append(c.scopes, engine.Scope{Name: m.Name, Gate: id, Turn: c.turn(m.Name)})
 	}
+}
+
+// turn is the group of hosts whose services are changed on one of them at a time:
+// that of controllers, of which a cloud must always have more than half.
+func (c *compiler) turn(host string) string {
+	o := c.Cloud.OpenStack
+	if o != nil && slices.ContainsFunc(o.Controllers, func(h *spec.Host) bool { return h.Name == host }) {
+		return "controllers"
+	}
+	return ""
 }
 
 // claims are the addresses of a machine: two that have the same at once, as when

@@ -107,8 +107,8 @@ func (e *Engine) emit(ev Event) {
 }
 
 // task is one unit of the run: a node of the graph, the observation of a
-// deferred scope, or a removal. Tasks are numbered: nodes first, as in the
-// graph, then scopes, then removals.
+// deferred scope, the beginning of a turn, or a removal. Tasks are numbered: nodes
+// first, as in the graph, then scopes, then turns, then removals.
 type task struct {
 	left       int // tasks that must be done first
 	behind     int // how many steps wait for it, one after the other
@@ -138,7 +138,7 @@ type run struct {
 	p        *Plan
 	tasks    []task
 	observes []string // scope of task len(nodes)+k
-	removes  []*Step  // step of task len(nodes)+len(observes)+k
+	removes  []*Step  // step of task len(nodes)+len(observes)+len(turns)+k
 	ready    []int32  // done without work, or queued: to be looked at
 	queues   map[string][]int32
 	active   map[string]int
@@ -170,7 +170,7 @@ func newRun(ctx context.Context, e *Engine, p *Plan) *run {
 		results: make(chan outcome, e.opts.Workers), lost: map[string]int32{}, stuck: map[string]int32{},
 	}
 	g := p.graph
-	r.tasks = make([]task, len(g.nodes), len(g.nodes)+len(p.deferred)+len(p.Steps))
+	r.tasks = make([]task, len(g.nodes), len(g.nodes)+len(p.deferred)+len(p.Turns)+len(p.Steps))
 	for i, n := range g.nodes {
 		r.tasks[i] = task{left: len(g.edges.Needs(int32(i))), dependents: g.edges.Dependents(int32(i)), scope: n.Scope}
 	}
@@ -179,6 +179,7 @@ func newRun(ctx context.Context, e *Engine, p *Plan) *run {
 			r.addObserve(name)
 		}
 	}
+	r.addTurns()
 	r.addRemovals()
 	r.rank()
 	for i := range r.tasks {
@@ -263,7 +264,7 @@ func (r *run) idle(t int32) bool {
 	if int(t) >= len(r.p.graph.nodes) {
 		return false
 	}
-	return r.p.reports[t].Status == drift.InSync && len(r.triggered(t)) == 0
+	return r.p.alone[t] || r.p.reports[t].Status == drift.InSync && len(r.triggered(t)) == 0
 }
 
 // triggered returns the triggers of node t that were changed or removed in this run.
@@ -280,6 +281,9 @@ func (r *run) triggered(t int32) []string {
 		if r.tasks[i].changed {
 			ids = append(ids, r.removal(i).ID)
 		}
+	}
+	if r.p.again(t) {
+		ids = append(ids, Requested)
 	}
 	return append(ids, r.p.gone(r.p.owed[n.ID])...)
 }
@@ -321,6 +325,9 @@ func (r *run) work(t int32) func() (bool, error) {
 	case int(t-nodes) < len(r.observes):
 		s := r.p.graph.scopes[r.observes[t-nodes]]
 		return func() (bool, error) { return false, r.observeDeferred(s) }
+	case !r.isRemoval(t):
+		turn := r.turnOf(t)
+		return func() (bool, error) { return false, r.await(turn) }
 	default:
 		step := r.removal(t)
 		return func() (bool, error) { return true, r.remove(step) }
@@ -350,7 +357,7 @@ func (r *run) finish(o outcome) {
 func (r *run) count(o outcome) {
 	nodes := len(r.p.graph.nodes)
 	switch {
-	case int(o.task) >= nodes+len(r.observes):
+	case r.isRemoval(o.task):
 		r.res.Removed++
 	case int(o.task) >= nodes:
 	case o.changed:
@@ -375,7 +382,7 @@ func (r *run) release(t int32) {
 }
 
 func (r *run) isRemoval(t int32) bool {
-	return int(t) >= len(r.p.graph.nodes)+len(r.observes)
+	return int(t) >= len(r.p.graph.nodes)+len(r.observes)+len(r.p.Turns)
 }
 
 // describe returns a task's ID and scope for people.
@@ -388,6 +395,9 @@ func (r *run) describe(t int32) (id, scope string) {
 	case int(t) < nodes+len(r.observes):
 		name := r.observes[int(t)-nodes]
 		return "host:" + name, name
+	case !r.isRemoval(t):
+		turn := r.turnOf(t)
+		return turn.id(), turn.Scope
 	default:
 		s := r.removal(t)
 		return s.ID, s.Scope

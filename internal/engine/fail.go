@@ -43,6 +43,8 @@ func (r *run) sortFailures() {
 			return 2 * order[t]
 		case r.isRemoval(t):
 			return 2*nodes + int(t)
+		case r.turnOf(t) != nil: // before the first that waited for it
+			return 2*order[r.turnOf(t).nodes[0]] - 1
 		default: // right behind the gate
 			return 2*order[r.p.graph.scopes[r.observes[int(t)-nodes]].gate] + 1
 		}
@@ -166,5 +168,5 @@ func (r *run) reportBlocked(t, cause int32) {
 
 // removal returns the step of a task that is a removal.
 func (r *run) removal(t int32) *Step {
-	return r.removes[int(t)-len(r.p.graph.nodes)-len(r.observes)]
+	return r.removes[int(t)-len(r.p.graph.nodes)-len(r.observes)-len(r.p.Turns)]
 }

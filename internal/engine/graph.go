@@ -175,3 +175,12 @@ func (g *Graph) pokes(id string) []string {
 	}
 	return out
 }
+
+// Order returns all nodes so that each comes after what it needs.
+func (g *Graph) Order() []*Node {
+	out := make([]*Node, 0, len(g.nodes))
+	for _, i := range g.edges.Order() {
+		out = append(out, g.nodes[i])
+	}
+	return out
+}

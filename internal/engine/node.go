@@ -76,6 +76,9 @@ type Scope struct {
 	Gate string
 	// Limit bounds how many nodes are applied at once; 0 means the engine's default.
 	Limit int
+	// Turn names the group of scopes that must not all be disturbed at once: what works
+	// is changed in one of them at a time ([Service]). Empty for none.
+	Turn string
 }
 
 // Record is what the state keeps of a node that updraft has applied.

@@ -48,6 +48,8 @@ type Step struct {
 	Err string `json:"error,omitempty"`
 	// Digest stands for the desired state.
 	Digest string `json:"digest,omitempty"`
+	// Turn is the number of the turn that the step belongs to, from 1; 0 for none.
+	Turn int `json:"turn,omitempty"`
 
 	removal Record
 	drops   []string // records that go along with a removal
@@ -71,8 +73,15 @@ type Plan struct {
 	// Later are the nodes outside of a partial run that act on its changes in the
 	// next run that has them.
 	Later []string `json:"later,omitempty"`
+	// Away are the scopes that are left alone.
+	Away []string `json:"away,omitempty"`
+	// Turns are the parts that happen in one scope at a time, one after the other.
+	Turns []Turn `json:"turns,omitempty"`
 
 	graph    *Graph
+	asked    func(*Node) bool
+	alone    []bool  // nodes of scopes that are away, and their gates
+	first    []int32 // services that are brought back before the first turn
 	reports  []drift.Report
 	actions  []Action
 	deferred map[string]bool     // scopes not observed
@@ -103,6 +112,16 @@ type Options struct {
 	// Partial says that the graph is only a part of the cloud: what is not in
 	// it is left alone instead of removed.
 	Partial bool
+	// Again, if set, says which nodes act although nothing changed, as if a trigger of
+	// theirs had ([Requested]): services that are to be restarted.
+	Again func(*Node) bool
+	// Away are scopes that are left alone, with their gates, and taken to be in order:
+	// hosts that a person works on. Nothing that works is changed in a group meanwhile
+	// ([Scope].Turn), as one of it is missing already.
+	Away []string
+	// Last, if set, says which of the scopes that take turns had better come last. It
+	// is asked only when several have one.
+	Last func(ctx context.Context, scopes []string) []string
 }
 
 func (o Options) withDefaults() Options {
@@ -140,7 +159,7 @@ func (e *Engine) Plan(ctx context.Context) (*Plan, error) {
 	}
 	n := len(e.graph.nodes)
 	p := &Plan{
-		graph: e.graph, Nodes: n,
+		graph: e.graph, Nodes: n, asked: e.opts.Again,
 		reports: make([]drift.Report, n), actions: make([]Action, n),
 		deferred: map[string]bool{}, made: make(map[string]bool, len(records)),
 	}
@@ -148,16 +167,19 @@ func (e *Engine) Plan(ctx context.Context) (*Plan, error) {
 		p.made[id] = r.Made
 	}
 	p.owed = owed(records)
+	p.setAside(e.opts.Away)
 	e.observeAll(ctx, p)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	p.passOver()
 	p.decide()
 	p.postpone()
 	if !e.opts.Partial {
 		p.prune(records)
 		e.object(ctx, p)
 	}
+	p.takeTurns(ctx, records, e.opts.Last)
 	return p, nil
 }
 
@@ -173,6 +195,7 @@ func (e *Engine) observeAll(ctx context.Context, p *Plan) {
 			switch {
 			case s.gate >= 0 && !seen[e.graph.nodes[s.gate].Scope]:
 				later = append(later, name)
+			case slices.Contains(p.Away, name):
 			case s.gate >= 0 && !p.open(s.gate):
 				p.deferred[name] = true
 			default:
@@ -288,6 +311,8 @@ func (p *Plan) classify(i int32, step *Step) {
 	n, r := p.graph.nodes[i], p.reports[i]
 	s := p.graph.scopes[n.Scope]
 	switch {
+	case p.alone[i]:
+		return
 	case p.deferred[n.Scope] && s.gate >= 0 && !p.open(s.gate):
 		step.Action, step.Behind = Create, s.Gate
 	case p.deferred[n.Scope]:
@@ -306,6 +331,9 @@ func (p *Plan) classify(i int32, step *Step) {
 		if j, _ := p.graph.edges.Lookup(t); p.actions[j] != NoOp || slices.Contains(p.owed[n.ID], t) {
 			step.Because = append(step.Because, t)
 		}
+	}
+	if p.again(i) {
+		step.Because = append(step.Because, Requested)
 	}
 	if step.Action == NoOp && len(step.Because) > 0 {
 		step.Action = Trigger

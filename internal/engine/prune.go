@@ -19,6 +19,7 @@ func (p *Plan) prune(records map[string]Record) {
 		}
 	}
 	p.Steps = append(p.Steps, removals(gone)...)
+	p.spare()
 	for _, id := range slices.Sorted(maps.Keys(gone)) {
 		r := gone[id]
 		for _, poked := range append(slices.Clip(r.Pokes), r.Owes...) {
@@ -31,7 +32,7 @@ func (p *Plan) prune(records map[string]Record) {
 func (p *Plan) gone(ids []string) []string {
 	var out []string
 	for _, id := range ids {
-		if p.graph.Node(id) == nil {
+		if p.graph.Node(id) == nil && id != Requested {
 			out = append(out, id)
 		}
 	}
@@ -52,7 +53,7 @@ func owed(records map[string]Record) map[string][]string {
 // poke makes an otherwise unchanged node act because a trigger of it goes away.
 func (p *Plan) poke(id, because string) {
 	i, ok := p.graph.edges.Lookup(id)
-	if !ok || p.actions[i] != NoOp || p.reports[i].Status != drift.InSync {
+	if !ok || p.alone[i] || p.actions[i] != NoOp || p.reports[i].Status != drift.InSync {
 		return
 	}
 	n := p.graph.nodes[i]

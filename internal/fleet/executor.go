@@ -18,8 +18,19 @@ import (
 // body is a host resource as a node's body.
 type body struct{ resource.Resource }
 
+// service is the body of a resource that works all the time.
+type service struct {
+	body
+	resource.Service
+}
+
 // Body returns a resource as the body of a node.
-func Body(r resource.Resource) engine.Body { return body{r} }
+func Body(r resource.Resource) engine.Body {
+	if s, ok := r.(resource.Service); ok {
+		return service{body{r}, s}
+	}
+	return body{r}
+}
 
 // Digest is that of the resource's JSON.
 func (b body) Digest() string {
@@ -47,11 +58,13 @@ func encode(r resource.Resource) []byte {
 }
 
 func resourceOf(n *engine.Node) (resource.Resource, error) {
-	b, ok := n.Body.(body)
-	if !ok {
-		return nil, fmt.Errorf("%s is not a resource of a host", n.ID)
+	switch b := n.Body.(type) {
+	case body:
+		return b.Resource, nil
+	case service:
+		return b.Resource, nil
 	}
-	return b.Resource, nil
+	return nil, fmt.Errorf("%s is not a resource of a host", n.ID)
 }
 
 // Observe implements [engine.Executor]: one round trip for all nodes of a host.
@@ -73,8 +86,8 @@ func (f *Fleet) Observe(ctx context.Context, scope string, nodes []*engine.Node)
 	if err != nil {
 		return nil, err
 	}
-	for i, n := range nodes {
-		withNewText(n, &reports[i])
+	for i := range all {
+		withNewText(all[i], &reports[i])
 	}
 	return reports, nil
 }
@@ -87,8 +100,8 @@ type Texter interface {
 
 // withNewText adds the wanted text beside the old one that the host reported. Where
 // there is none, the old one goes: alone it would look like lines that are removed.
-func withNewText(n *engine.Node, r *drift.Report) {
-	t, ok := n.Body.(body).Resource.(Texter)
+func withNewText(res resource.Resource, r *drift.Report) {
+	t, ok := res.(Texter)
 	if !ok {
 		return
 	}

@@ -41,6 +41,9 @@ type Agent interface {
 	Close() error
 }
 
+// ErrClock means that a host was refused for its clock.
+var ErrClock = errors.New("its clock is wrong")
+
 // Options say how hosts are reached.
 type Options struct {
 	// Target says how to reach a host by its name.
@@ -52,6 +55,9 @@ type Options struct {
 	Registry *resource.Registry
 	// Handshakes bounds how many connections are being made at once (16).
 	Handshakes int
+	// Clocks is how far a host's clock may be from this computer's; on a host whose
+	// clock is further off nothing is looked at or changed. 0 lets any clock pass.
+	Clocks time.Duration
 	// Patience is how long a machine that is expected may take to answer (2 min).
 	Patience time.Duration
 }
@@ -332,10 +338,30 @@ func (f *Fleet) start(ctx context.Context, name string, s *session) (*session, e
 	if err != nil {
 		return nil, err
 	}
+	if err := f.clock(name, a); err != nil {
+		_ = a.Close()
+		return nil, err
+	}
 	if s.agent != nil {
 		_ = s.agent.Close()
 	}
 	return &session{conn: s.conn, agent: a}, nil
+}
+
+// clock refuses a host whose clock is too far off. An agent that does not know its
+// host's passes.
+func (f *Fleet) clock(name string, a Agent) error {
+	c, ok := a.(interface{ Ahead() time.Duration })
+	if !ok || f.opts.Clocks == 0 || c.Ahead().Abs() <= f.opts.Clocks {
+		return nil
+	}
+	which, how := "ahead of", c.Ahead()
+	if how < 0 {
+		which, how = "behind", -how
+	}
+	return retry.Mark(fmt.Errorf("%w: it is %s %s this computer's, and %s is the most; nothing was done there. "+
+		"Set whichever is wrong: updraft exec %s -- date --utc --set=@$(date +%%s) gives the host this computer's time",
+		ErrClock, how.Round(time.Second), which, f.opts.Clocks, name), retry.Permanent)
 }
 
 // agent returns the agent on a host.

@@ -30,6 +30,7 @@ type world struct {
 	boot     int
 	applied  []string
 	found    drift.Report // of everything; in sync when zero
+	ahead    time.Duration
 }
 
 type conn struct {
@@ -92,8 +93,9 @@ func (a *agent) Ping(context.Context, string) (time.Duration, error) { return ti
 func (a *agent) Exchange(context.Context, string, []byte) ([]byte, error) {
 	return nil, errors.New("none")
 }
-func (a *agent) BootID() string { return fmt.Sprint(a.boot) }
-func (a *agent) Close() error   { return nil }
+func (a *agent) BootID() string       { return fmt.Sprint(a.boot) }
+func (a *agent) Ahead() time.Duration { return a.w.ahead }
+func (a *agent) Close() error         { return nil }
 
 var away = retry.Mark(errors.New("no answer"), retry.Unreachable)
 
@@ -107,6 +109,7 @@ func (w *world) fleet() *fleet.Fleet {
 			return &agent{w, w.boot}, nil
 		},
 		Registry: resource.NewRegistry(resource.Kind{Name: "thing", New: func() resource.Resource { return &thing{} }}),
+		Clocks:   20 * time.Second,
 	})
 }
 
@@ -301,5 +304,42 @@ func TestAPlanShowsTheLinesThatChangeUnlessNobodyMayReadThem(t *testing.T) {
 		if c := reports[0].Changes[0]; c.Text != tc.old || c.NewText != tc.now {
 			t.Errorf("%s: from %q to %.9q", tc.rule, c.Text, c.NewText)
 		}
+	}
+}
+
+func TestAHostWhoseClockIsOffIsRefusedBeforeAnythingIsDone(t *testing.T) {
+	for _, c := range []struct {
+		rule  string
+		ahead time.Duration
+		want  string // "" is let in
+	}{
+		{"right", 0, ""},
+		{"hardly off", -20 * time.Second, ""},
+		{"ahead", 5 * time.Minute, "cannot enter web1: its clock is wrong: it is 5m0s ahead of this computer's, and 20s is the most"},
+		{"behind", -5 * time.Minute, "5m0s behind this computer's"},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			w := &world{ahead: c.ahead}
+			f := w.fleet()
+			defer f.Close()
+			f.Expect("web1") // it is not waited for: clocks do not mend themselves
+			err := observe(t, f)
+			if (err == nil) != (c.want == "") {
+				t.Fatalf("got %v", err)
+			}
+			if err == nil {
+				return
+			}
+			if !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "updraft exec web1 -- date") ||
+				!errors.Is(err, fleet.ErrClock) || retry.ClassOf(err) != retry.Permanent {
+				t.Errorf("class %v: %v", retry.ClassOf(err), err)
+			}
+			if err := f.Apply(t.Context(), node("a"), drift.Missing(), engine.Cause{}, func(string) {}); err == nil || len(w.applied) > 0 {
+				t.Errorf("%v was done: %v", w.applied, err)
+			}
+			if _, err := f.DialFrom(t.Context(), "web1", "tcp", "x:1"); errors.Is(err, fleet.ErrClock) {
+				t.Errorf("nobody can get in to mend it: %v", err)
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package handoff
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -14,11 +15,13 @@ import (
 
 // OpenStack is how to use the API of a cloud. It holds a password.
 type OpenStack struct {
-	AuthURL  string // Keystone's, with its version: https://10.88.0.10:5000/v3
-	Region   string
-	Project  string
-	User     string
-	Password string
+	AuthURL string // Keystone's, with its version: https://10.88.0.10:5000/v3
+	// Interface says which of the catalogue's endpoints are used; "public" when empty.
+	Interface string
+	Region    string
+	Project   string
+	User      string
+	Password  string
 	// Domain is that of the user and the project; "Default" when empty.
 	Domain string
 	// CA is what clients trust, as PEM; empty if the system trusts it already.
@@ -101,7 +104,7 @@ func (o OpenStack) CloudsYAML(cloud, ca string) ([]byte, error) {
 	} {
 		fmt.Fprintf(&b, "      %s: %s\n", v.name, quote(v.value))
 	}
-	fmt.Fprintf(&b, "    region_name: %s\n    interface: public\n    identity_api_version: 3\n", quote(o.Region))
+	fmt.Fprintf(&b, "    region_name: %s\n    interface: %s\n    identity_api_version: 3\n", quote(o.Region), cmp.Or(o.Interface, "public"))
 	if ca != "" {
 		fmt.Fprintf(&b, "    cacert: %s\n", quote(ca))
 	}

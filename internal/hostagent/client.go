@@ -29,6 +29,7 @@ const cancelGrace = 5 * time.Second
 type Client struct {
 	s     *session
 	hello proto.Hello
+	ahead time.Duration
 	out   *proto.Writer
 	done  chan struct{}
 	wg    sync.WaitGroup
@@ -54,6 +55,10 @@ func newClient(s *session, hello proto.Hello) *Client {
 
 // Hello returns what the agent said of its host.
 func (c *Client) Hello() proto.Hello { return c.hello }
+
+// Ahead is how far the host's clock was ahead of this computer's at least when the
+// agent began, negative if it was behind.
+func (c *Client) Ahead() time.Duration { return c.ahead }
 
 // Done is closed when the agent is gone; Err then says why.
 func (c *Client) Done() <-chan struct{} { return c.done }

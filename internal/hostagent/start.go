@@ -17,6 +17,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/updraft-cloud/updraft/internal/hostagent/proto"
 	"github.com/updraft-cloud/updraft/internal/retry"
@@ -47,6 +48,8 @@ type Options struct {
 	SudoPassword func() (string, error)
 	// Agents are the agents by architecture, as Go names it.
 	Agents map[string]Binary
+	// Now is this computer's clock; nil means time.Now.
+	Now func() time.Time
 	// Log takes what the agent and the shell say on standard error; nil drops it.
 	Log func(line string)
 }
@@ -59,6 +62,7 @@ type session struct {
 	stdout *bufio.Reader
 	stderr stderr
 	pushed int // bytes of the agent
+	began  time.Time
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // reads the standard error
 }
@@ -69,7 +73,10 @@ func Start(ctx context.Context, conn transport.Conn, o Options) (*Client, error)
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
-	s := &session{o: o, conn: conn}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &session{o: o, conn: conn, began: o.Now()}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	s.stderr.prompt = fmt.Sprintf("updraft-sudo-%s: ", rand.Text())
@@ -86,7 +93,23 @@ func Start(ctx context.Context, conn transport.Conn, o Options) (*Client, error)
 		}
 		return nil, fmt.Errorf("cannot start the host agent on %s: %w", o.Host, err)
 	}
-	return newClient(s, hello), nil
+	c := newClient(s, hello)
+	c.ahead = ahead(time.Unix(0, hello.Time), s.began, o.Now())
+	return c, nil
+}
+
+// ahead is how far a clock is ahead at least that showed a time at some moment
+// between two of ours; negative if it is behind, and 0 if it may be right. So a
+// connection that is slow never makes a clock look wrong.
+func ahead(shown, from, to time.Time) time.Duration {
+	shown, from, to = shown.Round(0), from.Round(0), to.Round(0) // the clocks' times, not those since boot
+	switch {
+	case shown.After(to):
+		return shown.Sub(to)
+	case shown.Before(from):
+		return shown.Sub(from)
+	}
+	return 0
 }
 
 func (s *session) start(ctx context.Context) (hello proto.Hello, err error) {

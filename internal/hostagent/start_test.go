@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/updraft-cloud/updraft/internal/hostagent"
 	"github.com/updraft-cloud/updraft/internal/hostagent/hostagenttest"
@@ -171,5 +172,41 @@ func TestConnectionCutWhileStartingIsUnreachable(t *testing.T) {
 	})
 	if retry.ClassOf(err) != retry.Unreachable {
 		t.Errorf("got %v (%v)", err, retry.ClassOf(err))
+	}
+}
+
+func TestOnlyAClockThatIsCertainlyOffIsOff(t *testing.T) {
+	s := sshtest.New(t, sshtest.Options{})
+	agents := hostagenttest.Agents(t)
+	for _, c := range []struct {
+		rule string
+		off  time.Duration // of this computer's clock
+		slow time.Duration // how long the agent took to come, by it
+		want time.Duration
+	}{
+		{rule: "the same"},
+		{rule: "the same, said late", slow: time.Hour},
+		{rule: "a host that is ahead", off: -5 * time.Minute, want: 5 * time.Minute},
+		{rule: "a host that is behind", off: 5 * time.Minute, want: -5 * time.Minute},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			looked := false
+			now := func() time.Time {
+				at := time.Now().Add(c.off)
+				if looked {
+					at = at.Add(c.slow)
+				}
+				looked = true
+				return at
+			}
+			a, err := hostagent.Start(t.Context(), connect(t, s), hostagent.Options{Host: "h", Agents: agents, Now: now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.Close()
+			if got := a.Ahead(); (got-c.want).Abs() > time.Minute || (c.want == 0) != (got == 0) {
+				t.Errorf("it is ahead by %v, want %v", got, c.want)
+			}
+		})
 	}
 }

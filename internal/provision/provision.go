@@ -35,6 +35,8 @@ const (
 	KindServerImage    = "server-image"
 	KindAPI            = "api"
 	KindRegistry       = "registry"
+	// KindMembers stands for the controllers' membership in clusters. It is a [Service].
+	KindMembers = "members"
 )
 
 // Image, Network and Machine are the bodies of nodes.
@@ -179,7 +181,7 @@ func (x *Executor) Remove(ctx context.Context, r engine.Record, _ func(string)) 
 	switch r.Kind {
 	case KindImage, KindContainerImage, KindServerImage:
 		return nil // a shared cache, pruned by `updraft lab prune` and `updraft image prune`
-	case KindAPI, KindRegistry:
+	case KindAPI, KindRegistry, KindMembers:
 		return nil // it goes with what answers there
 	case KindNetwork:
 		return x.Provider.RemoveNetwork(ctx, x.Cloud, r.Key)

@@ -78,6 +78,17 @@ type Needer interface{ Needs() []string }
 // boot before it observes again.
 type Rebooter interface{ Reboots() bool }
 
+// Service is a resource of something that works all the time and is missed while it
+// does not. What works is changed on one host of a group at a time.
+type Service interface {
+	// Works reports whether, as it was found, it does its work, be it by an older
+	// configuration.
+	Works(found drift.Report) bool
+	// Disturbs reports whether Apply would touch one that works: end it, restart it,
+	// or have it read another configuration. triggered is as in [Cause].
+	Disturbs(found drift.Report, triggered []string) bool
+}
+
 // Settler is a resource of which some attributes may come right by themselves
 // after Apply, such as whether a member of a cluster that is just forming answers.
 // When only these differ after Apply, it is tried again.

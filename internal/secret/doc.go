@@ -45,6 +45,8 @@ type Source interface {
 	// the names or the authority change and when less than a third of the
 	// certificate's life is left.
 	Certificate(name string, sans ...string) (cert, key string)
+	// Phase is how far the replacement of the authority is.
+	Phase() Phase
 	// Renewals are the certificates that were replaced so far because their end
 	// was near, in the order of names: in a Planned, those that the next run
 	// replaces.

@@ -29,7 +29,8 @@ const (
 )
 
 const (
-	version = 1
+	// version 2 came with authorities that are replaced in phases.
+	version, oldest = 2, 1
 
 	// CAName is the name under which the cloud's certificate authority is kept.
 	CAName = "ca"
@@ -52,7 +53,11 @@ type entry struct {
 	Key    string   `json:"key,omitempty"`    // ssh, ca, certificate: the private half
 	Public string   `json:"public,omitempty"` // ssh, ca, certificate: the public half
 	Older  string   `json:"older,omitempty"`  // ca: earlier authorities that are still trusted
-	SANs   []string `json:"sans,omitempty"`   // certificate
+	// ca: the authority that is to follow, and how far that is (Phase).
+	Next    string   `json:"next,omitempty"`
+	NextKey string   `json:"next_key,omitempty"`
+	Phase   Phase    `json:"phase,omitempty"`
+	SANs    []string `json:"sans,omitempty"` // certificate
 }
 
 // check reports whether the entry could have been made by this package. The
@@ -61,7 +66,7 @@ func (e *entry) check() error {
 	if len(e.Name) > maxName || !validName.MatchString(e.Name) {
 		return errors.New("a secret has no proper name")
 	}
-	ok := e.Generation > 0 && !strings.Contains(e.Text+e.Key+e.Public+strings.Join(e.Keys, ""), placeholder)
+	ok := e.Generation > 0 && !strings.Contains(e.Text+e.Key+e.Public+e.Next+e.NextKey+strings.Join(e.Keys, ""), placeholder)
 	switch e.Kind {
 	case KindPassword:
 		ok = ok && e.Text != ""
@@ -72,7 +77,7 @@ func (e *entry) check() error {
 	case KindSSH:
 		ok = ok && e.Key != "" && e.Public != ""
 	case KindCA:
-		ok = ok && e.Name == CAName && pki.Check(e.Public, e.Key) == nil
+		ok = ok && e.Name == CAName && pki.Check(e.Public, e.Key) == nil && e.checkPhase()
 	case KindCertificate:
 		ok = ok && len(e.SANs) > 0 && pki.Check(e.Public, e.Key) == nil
 	default:
@@ -87,7 +92,7 @@ func (e *entry) check() error {
 // values returns what of the entry must stay secret.
 func (e *entry) values() [][]byte {
 	var out [][]byte
-	for _, s := range append([]string{e.Text, e.Key, string(e.Raw)}, e.Keys...) {
+	for _, s := range append([]string{e.Text, e.Key, e.NextKey, string(e.Raw)}, e.Keys...) {
 		if s != "" {
 			out = append(out, []byte(s))
 		}
@@ -123,7 +128,7 @@ func decode(data []byte) (map[string]*entry, error) {
 	if err := json.Unmarshal(data, &head); err != nil {
 		return nil, errForeign
 	}
-	if head.Version != version {
+	if head.Version < oldest || head.Version > version {
 		return nil, fmt.Errorf("it has format %d and this updraft knows %d: use the updraft that wrote it", head.Version, version)
 	}
 	var f file

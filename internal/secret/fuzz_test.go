@@ -111,7 +111,7 @@ func FuzzOpen(f *testing.F) {
 func TestForeignPlainTextIsRefusedWithoutQuotingIt(t *testing.T) {
 	const good = `{"name":"a","kind":"password","generation":1,"created":"2026-01-01T00:00:00Z","text":"hunter2"}`
 	for _, c := range []struct{ rule, plain, want string }{
-		{"a later format", `{"version":2,"entries":[],"new":"hunter2"}`, "format 2 and this updraft knows 1"},
+		{"a later format", `{"version":3,"entries":[],"new":"hunter2"}`, "format 3 and this updraft knows 2"},
 		{"an unknown field", `{"version":1,"hunter2":1}`, "not written by updraft"},
 		{"a wrong type", `{"version":1,"entries":"hunter2"}`, "not written by updraft"},
 		{"something after the end", `{"version":1,"entries":[]} hunter2`, "not written by updraft"},
@@ -139,5 +139,20 @@ func TestPlaceholdersAreNeverEncoded(t *testing.T) {
 	p.Password("a")
 	if _, err := encode(p.entries); err == nil {
 		t.Error("a placeholder was encoded")
+	}
+}
+
+func TestAuthorityOfFormat1WithPredecessorsIsInThePhaseThatIssues(t *testing.T) {
+	s, err := Open(Options{Cloud: "web", Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := s.CA().Cert
+	s.entries[CAName].Older = old
+	if s.Phase() != PhaseIssue || s.entries[CAName].check() != nil {
+		t.Errorf("it is in phase %d", s.Phase())
+	}
+	if !s.Advance() || s.Phase() != PhaseForget || s.CA().Bundle() != old {
+		t.Errorf("it goes on to phase %d", s.Phase())
 	}
 }

@@ -27,7 +27,7 @@ type mint interface {
 	bytes(name string, n int) []byte
 	fernetKey(name string) string
 	sshKey(name string) (private, public string, err error)
-	authority(before pki.Authority, commonName string, now time.Time) (pki.Authority, error)
+	authority(commonName string, now time.Time) (pki.Authority, error)
 	certificate(ca pki.Authority, name string, sans []string, now time.Time) (cert, key string, err error)
 }
 
@@ -50,8 +50,8 @@ func (random) sshKey(name string) (private, public string, err error) {
 	return sshkey.New("updraft " + name)
 }
 
-func (random) authority(before pki.Authority, commonName string, now time.Time) (pki.Authority, error) {
-	return before.Replace(commonName, now)
+func (random) authority(commonName string, now time.Time) (pki.Authority, error) {
+	return pki.NewAuthority(commonName, now)
 }
 
 func (random) certificate(ca pki.Authority, name string, sans []string, now time.Time) (cert, key string, err error) {
@@ -91,9 +91,8 @@ func (s stand) sshKey(name string) (private, public string, err error) {
 	return s.pem(name + " key"), "ssh-ed25519 " + s.password(name), nil
 }
 
-// authority keeps those that are trusted: hosts still show their certificates.
-func (s stand) authority(before pki.Authority, commonName string, _ time.Time) (pki.Authority, error) {
-	return pki.Public(s.pem(commonName), before.Bundle()), nil
+func (s stand) authority(commonName string, _ time.Time) (pki.Authority, error) {
+	return pki.Public(s.pem(commonName)), nil
 }
 
 func (s stand) certificate(_ pki.Authority, name string, sans []string, _ time.Time) (cert, key string, err error) {

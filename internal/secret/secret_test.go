@@ -66,7 +66,7 @@ func all(s secret.Source) []string {
 	ca := s.CA()
 	return slices.Concat([]string{
 		s.Password("mariadb/root"), s.Password("keystone/admin"), string(s.Bytes("erlang-cookie", 20)),
-		private, public, cert, key, ca.Cert, ca.Older, ca.Key(),
+		private, public, cert, key, ca.Bundle(), ca.Key(),
 	}, s.FernetKeys("keystone/fernet"))
 }
 
@@ -208,9 +208,13 @@ func TestCertificateIsIssuedAnewOnlyWhenItMustBe(t *testing.T) {
 		{rule: "for another name", sans: []string{"b.internal", "10.0.0.1"}, want: true},
 		{rule: "for one name less", sans: []string{"a.internal"}, want: true},
 		{rule: "for another authority", sans: []string{"a.internal", "10.0.0.1"}, want: true,
+			then: func(s *secret.Store) error { defer s.Advance(); return s.Rotate("ca") }},
+		{rule: "not for an authority that only follows", sans: []string{"a.internal", "10.0.0.1"},
 			then: func(s *secret.Store) error { return s.Rotate("ca") }},
 		{rule: "when it was rotated", sans: []string{"a.internal", "10.0.0.1"}, want: true,
 			then: func(s *secret.Store) error { return s.Rotate("c") }},
+		{rule: "when all were rotated", sans: []string{"a.internal", "10.0.0.1"}, want: true,
+			then: func(s *secret.Store) error { return s.Rotate(secret.AllCertificates) }},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			p := newPlace(t)
@@ -253,44 +257,6 @@ func verify(t *testing.T, roots, cert, name string, now time.Time) {
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: name, CurrentTime: now}); err != nil {
 		t.Error(err)
 	}
-}
-
-func TestOldAuthorityIsTrustedWhileHostsChange(t *testing.T) {
-	p := newPlace(t)
-	s := p.open()
-	cert, _ := s.Certificate("c", "a.internal")
-	if err := s.Rotate("ca"); err != nil {
-		t.Fatal(err)
-	}
-	verify(t, s.CA().Bundle(), cert, "a.internal", p.now)
-	cert2, _ := s.Certificate("c", "a.internal")
-	verify(t, s.CA().Bundle(), cert2, "a.internal", p.now)
-	verify(t, s.CA().Cert, cert2, "a.internal", p.now)
-}
-
-func TestAuthorityIsReplacedBeforeItIsTooOld(t *testing.T) {
-	p := newPlace(t)
-	s := p.open()
-	first := s.CA().Cert
-	p.save(s)
-	p.now = p.now.AddDate(8, 11, 0)
-	if s = p.open(); s.CA().Cert != first {
-		t.Error("replaced with more than a certificate's life left")
-	}
-	p.now = p.now.AddDate(0, 6, 0)
-	s = p.open()
-	ca := s.CA()
-	if ca.Cert == first || ca.Older != first {
-		t.Error("not replaced, or the old one is not trusted any longer")
-	}
-	if told := s.Renewals(); len(told) != 1 || told[0].Name != secret.CAName {
-		t.Errorf("it tells of %v", told)
-	}
-	if planned, err := secret.Plan(p.opts()); err != nil || !strings.HasSuffix(planned.CA().Bundle(), first) {
-		t.Errorf("a plan does not believe the hosts any longer: %v", err)
-	}
-	cert, _ := s.Certificate("c", "a.internal")
-	verify(t, ca.Cert, cert, "a.internal", p.now.AddDate(0, 11, 0))
 }
 
 func TestPlaceholdersAreTheSameEveryTimeAndNeverSaved(t *testing.T) {

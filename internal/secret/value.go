@@ -25,7 +25,7 @@ func (s *Store) Reveal(name string) (Value, error) {
 	if !ok {
 		return Value{}, s.unknown(name)
 	}
-	v := Value{Info: e.info(), Public: e.Public + e.Older}
+	v := Value{Info: e.info(), Public: e.Public + e.Next + e.Older}
 	switch e.Kind {
 	case KindPassword:
 		v.Secret = []string{e.Text}
@@ -33,7 +33,9 @@ func (s *Store) Reveal(name string) (Value, error) {
 		v.Secret = []string{base64.StdEncoding.EncodeToString(e.Raw)}
 	case KindFernet:
 		v.Secret = append(v.Secret, e.Keys...)
-	case KindSSH, KindCA, KindCertificate:
+	case KindCA:
+		v.Secret = []string{e.Key + e.NextKey}
+	case KindSSH, KindCertificate:
 		v.Secret = []string{e.Key}
 	}
 	return v, nil

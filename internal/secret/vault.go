@@ -130,26 +130,6 @@ func (v *vault) CA() pki.Authority {
 	return v.ca()
 }
 
-// ca returns the authority. It is replaced when a certificate that it issues
-// could not live its whole life.
-func (v *vault) ca() pki.Authority {
-	e := v.get(CAName, KindCA, v.newCA)
-	if left, err := pki.Left(e.Public, v.now()); err == nil && left < pki.LeafLife {
-		v.ended = append(v.ended, Renewal{Name: CAName, Ends: v.now().Add(left).UTC()})
-		e = v.renew(e, v.newCA)
-	}
-	return pki.WithKey(e.Public, e.Older, e.Key)
-}
-
-// newCA replaces the authority in e, if there is one. Each has a name of its
-// own, as verifiers look for an issuer by name.
-func (v *vault) newCA(e *entry) error {
-	before := pki.WithKey(e.Public, e.Older, e.Key)
-	a, err := v.mint.authority(before, fmt.Sprintf("updraft %s CA %d", v.cloud, e.Generation), v.now())
-	e.Public, e.Older, e.Key = a.Cert, a.Older, a.Key()
-	return err
-}
-
 // Certificate implements [Source].
 func (v *vault) Certificate(name string, sans ...string) (cert, key string) {
 	v.mu.Lock()
@@ -216,6 +196,16 @@ func (v *vault) fail(name, format string, args ...any) {
 	}
 }
 
+// rotateCertificates issues all certificates anew.
+func (v *vault) rotateCertificates() error {
+	for _, name := range slices.Sorted(maps.Keys(v.entries)) {
+		if e := v.entries[name]; e.Kind == KindCertificate && v.err == nil {
+			v.renew(e, v.refill(e))
+		}
+	}
+	return v.err
+}
+
 func (v *vault) unknown(name string) error {
 	return fmt.Errorf("there is no such secret as %q; known are %q", name, slices.Sorted(maps.Keys(v.entries)))
 }
@@ -224,6 +214,9 @@ func (v *vault) unknown(name string) error {
 func (v *vault) rotate(name string) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if name == AllCertificates {
+		return v.rotateCertificates()
+	}
 	old, ok := v.entries[name]
 	if !ok {
 		return fmt.Errorf("cannot rotate: %w", v.unknown(name))
@@ -248,7 +241,7 @@ func (v *vault) refill(old *entry) func(*entry) error {
 		case KindSSH:
 			e.Key, e.Public, err = v.mint.sshKey(e.Name)
 		case KindCA:
-			err = v.newCA(e)
+			err = v.nextCA(e)
 		case KindCertificate:
 			e.Public, e.Key, err = v.mint.certificate(v.ca(), e.Name, old.SANs, v.now())
 		}

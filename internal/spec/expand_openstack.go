@@ -3,6 +3,7 @@ package spec
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/updraft-cloud/updraft/internal/diag"
@@ -12,6 +13,7 @@ import (
 type OpenStack struct {
 	Release, Region string
 	VIP             VIP
+	Public          []VIP // for users; none means that they come to VIP
 	// Controllers and Computes are in the order of the file; no host is both.
 	Controllers, Computes []*Host
 	Tunnel                string   // network
@@ -21,9 +23,18 @@ type OpenStack struct {
 	Workers               int
 	VirtType              string // auto, kvm or qemu
 	Storage               Storage
-	Overrides             Raw // service → section → key → value
+	Services              []string // optional ones
+	Overrides             Raw      // service → section → key → value
 	Resources             []Inline
 	Pos                   diag.Pos
+}
+
+// UserAddress is the address that users are told.
+func (o *OpenStack) UserAddress() netip.Addr {
+	if len(o.Public) > 0 {
+		return o.Public[0].Address
+	}
+	return o.VIP.Address
 }
 
 // The ways by which hosts get container images.
@@ -31,6 +42,9 @@ const (
 	ImagesShared   = "shared"
 	ImagesRegistry = "registry"
 )
+
+// ServiceCinder is the optional service that has volumes.
+const ServiceCinder = "cinder"
 
 // BuildController says that the first controller builds container images.
 const BuildController = "controller"
@@ -43,7 +57,7 @@ func (e *expander) openstack() {
 		return
 	}
 	o := &OpenStack{
-		Release: f.Release, Region: f.Region, Workers: f.Workers, VirtType: f.VirtType, Overrides: f.Overrides,
+		Release: f.Release, Region: f.Region, Workers: f.Workers, VirtType: f.VirtType, Services: f.Services, Overrides: f.Overrides,
 		Images: f.Images, Build: f.Build, Pos: e.pos("openstack"),
 	}
 	if o.Images == "" {
@@ -58,7 +72,7 @@ func (e *expander) openstack() {
 	if o.Build == BuildController && o.Images == ImagesShared {
 		e.faults.errorf(e.pos("openstack.build"), "openstack.build", "write images: registry", "a shared store has what this computer builds")
 	}
-	for name, what := range map[string]string{"openstack": "API", "registry": "registry of images"} {
+	for name, what := range map[string]string{"openstack": "API", "registry": "registry of images", "members": "clusters of controllers"} {
 		if h := e.hosts[name]; h != nil && (name != "registry" || o.Images == ImagesRegistry) {
 			e.faults.errorf(h.Pos, "hosts."+name, "choose another name", "%q is the name of the cloud's %s in plans", h.Name, what)
 		}
@@ -70,7 +84,12 @@ func (e *expander) openstack() {
 			e.faults.errorf(e.pos("openstack.computes"), "openstack.computes", "give it one of the roles", "%s is both a controller and a compute", h.Name)
 		}
 	}
+	if len(o.Controllers) == 2 {
+		e.faults.warnf(e.pos("openstack"), "openstack.controllers", "have three, or one",
+			"with 2 controllers the loss of either stops databases, queues and networks: it takes both for a majority")
+	}
 	e.openstackVIP(o, f)
+	e.openstackPublic(o, f)
 	e.openstackNetworks(o, f)
 	e.openstackStorage(o, f.Storage)
 	for i, r := range f.Resources {
@@ -100,15 +119,40 @@ func (e *expander) openstackVIP(o *OpenStack, f *openstackFile) {
 		return
 	}
 	o.VIP = *v
-	for _, h := range o.Controllers {
-		if !h.AddressOn(v.Network).IsValid() {
-			e.faults.errorf(e.pos("openstack.vip"), "openstack.vip", "give it a NIC there", "controller %s has no NIC in network %s, where the virtual address is", h.Name, v.Network)
-		}
-	}
+	e.held(o, v, "openstack.vip")
 	for _, h := range o.Computes {
 		if !h.AddressOn(v.Network).IsValid() {
 			e.faults.errorf(e.pos("openstack.vip"), "openstack.vip", "give it a NIC there", "compute %s has no NIC in network %s, where the APIs are", h.Name, v.Network)
 		}
+	}
+}
+
+// held checks that all controllers can hold an address.
+func (e *expander) held(o *OpenStack, v *VIP, path string) {
+	for _, h := range o.Controllers {
+		if !h.AddressOn(v.Network).IsValid() {
+			e.faults.errorf(e.pos(path), path, "give it a NIC there", "controller %s has no NIC in network %s, where the virtual address is", h.Name, v.Network)
+		}
+	}
+}
+
+// openstackPublic resolves the addresses for users. The APIs' ports are taken at each
+// of them, so none may be there twice.
+func (e *expander) openstackPublic(o *OpenStack, f *openstackFile) {
+	seen := map[string]bool{f.VIP: true}
+	for i, name := range f.Public {
+		path := fmt.Sprintf("openstack.public.%d", i)
+		v := e.cloud.VIP(name)
+		switch {
+		case v == nil:
+			e.faults.errorf(e.pos(path), path, DidYouMean(name, e.file.VIPs.Keys()), "there is no virtual address %q", shorten(name))
+		case seen[name]:
+			e.faults.errorf(e.pos(path), path, "leave it out", "the APIs answer at %q already", name)
+		default:
+			e.held(o, v, path)
+			o.Public = append(o.Public, *v)
+		}
+		seen[name] = true
 	}
 }
 

@@ -51,6 +51,9 @@ type judge struct {
 }
 
 func (j *judge) add(host, mend, format string, args ...any) {
+	if h := j.find(host); h != nil && h.Maintenance {
+		return
+	}
 	j.problems = append(j.problems, Problem{Host: host, What: fmt.Sprintf(format, args...), Mend: mend})
 }
 

@@ -10,9 +10,11 @@ type Report struct {
 	At       time.Time     `json:"at"`
 	Took     time.Duration `json:"took_ns"`
 	Problems []Problem     `json:"problems"`
-	Hosts    []Host        `json:"hosts"`
-	Clusters []Cluster     `json:"clusters,omitempty"`
-	VIPs     []VIP         `json:"vips,omitempty"`
+	// Notes are what is under way and no fault.
+	Notes    []Problem `json:"notes,omitempty"`
+	Hosts    []Host    `json:"hosts"`
+	Clusters []Cluster `json:"clusters,omitempty"`
+	VIPs     []VIP     `json:"vips,omitempty"`
 	// Services are the cloud's own: containers are with their hosts.
 	Services     []Service     `json:"services,omitempty"`
 	Certificates []Certificate `json:"certificates,omitempty"`
@@ -56,6 +58,8 @@ type Host struct {
 	Name    string `json:"name"`
 	Address string `json:"address"`
 	State   State  `json:"state"`
+	// Maintenance says that a person works on it: what it lacks is no problem.
+	Maintenance bool `json:"maintenance,omitempty"`
 	// Reason says why it is not up.
 	Reason string `json:"reason,omitempty"`
 	// Resources is how many the cloud file asks for on the host, Differ how many

@@ -162,6 +162,7 @@ func TestText(t *testing.T) {
 		},
 	}
 	bad.Hosts[0].Differ = 2
+	bad.Notes = []status.Problem{{What: "phase 2 of 3 of something", Mend: "updraft up goes on"}}
 	status.Judge(bad, []status.Ensemble{{Name: "galera", Hosts: []string{"controller1"}, Read: said}}, nil)
 	good := &status.Report{Cloud: "web", At: at, Took: 200 * time.Millisecond, Hosts: []status.Host{up(t, "web1", host("web1", ""))}}
 	status.Judge(good, nil, nil)

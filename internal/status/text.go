@@ -53,10 +53,14 @@ func (t *text) head() {
 	fmt.Fprintf(&t.b, "%s: %s (%s, in %s)\n", t.paint(bold, t.r.Cloud), what, t.r.At.UTC().Format("2006-01-02 15:04:05 UTC"), t.r.Took.Round(10*time.Millisecond))
 }
 
-// problems puts each on a line of its own, and what to do below it.
+// problems puts each on a line of its own, and what to do below it; then what is
+// under way.
 func (t *text) problems() {
 	for _, p := range t.r.Problems {
 		fmt.Fprintf(&t.b, "\n  %s %s\n      %s\n", t.paint(red, "!"), clean(p.What), clean(p.Mend))
+	}
+	for _, p := range t.r.Notes {
+		fmt.Fprintf(&t.b, "\n  - %s\n      %s\n", clean(p.What), clean(p.Mend))
 	}
 }
 
@@ -90,7 +94,11 @@ func (t *text) hosts() {
 }
 
 func row(h *Host) []string {
-	out := []string{h.Name, h.Address, string(h.State)}
+	state := string(h.State)
+	if h.Maintenance {
+		state += " (maintenance)"
+	}
+	out := []string{h.Name, h.Address, state}
 	if h.State != Up {
 		return append(out, "-", "-", "-", "-", "-", agreement(h))
 	}
@@ -99,6 +107,8 @@ func row(h *Host) []string {
 
 func agreement(h *Host) string {
 	switch {
+	case h.Maintenance:
+		return "left alone"
 	case h.Differ < 0:
 		return "not known"
 	case h.State != Up:

@@ -26,6 +26,9 @@ func eventLine(e engine.Event, verbose bool) string {
 	took := e.Took.Round(10 * time.Millisecond)
 	switch e.Type {
 	case engine.EvDone:
+		if e.Kind == engine.KindTurn {
+			return fmt.Sprintf("→ %-12s has its turn: the others do their work (%s)", where(e), took)
+		}
 		if !e.Changed && !verbose {
 			return ""
 		}

@@ -82,7 +82,7 @@ func (l *Live) Event(e engine.Event) {
 		}
 	case engine.EvDone, engine.EvFail:
 		delete(l.running, e.ID)
-		if e.Kind != engine.KindHost {
+		if e.Kind != engine.KindHost && e.Kind != engine.KindTurn {
 			l.done++
 		}
 		if e.Type == engine.EvFail {

@@ -108,6 +108,9 @@ func stepDetail(s *engine.Step) string {
 	if s.Needed {
 		parts = append(parts, "(needed)")
 	}
+	if s.Turn > 0 {
+		parts = append(parts, fmt.Sprintf("(turn %d)", s.Turn))
+	}
 	return strings.Join(parts, "; ")
 }
 
@@ -171,7 +174,23 @@ func planSummary(cloud string, p *engine.Plan, o PlanOptions) string {
 	if len(p.Later) > 0 {
 		later = fmt.Sprintf("Left for a run that has them, as they act on these changes: %s.\n", strings.Join(p.Later, ", "))
 	}
-	return fmt.Sprintf("\nPlan: %s, of %d resources.\n%s%s", strings.Join(parts, ", "), p.Nodes, byPhase(p), later)
+	return fmt.Sprintf("\nPlan: %s, of %d resources.\n%s%s%s", strings.Join(parts, ", "), p.Nodes, byPhase(p), byTurn(p), later)
+}
+
+// byTurn says in which order hosts are changed of which not two must be at once.
+func byTurn(p *engine.Plan) string {
+	if len(p.Turns) == 0 {
+		return ""
+	}
+	parts := make([]string, len(p.Turns))
+	for k, t := range p.Turns {
+		parts[k] = fmt.Sprintf("%s %d", t.Scope, t.Steps)
+	}
+	line := "One after the other, as they change what works: " + strings.Join(parts, ", then ") + ".\n"
+	if held := p.Turns[0].Held; held != "" {
+		line += "These do not begin before " + held + " is back from maintenance.\n"
+	}
+	return line
 }
 
 // byPhase says how many steps each phase has. Steps of several phases run at the

@@ -54,21 +54,34 @@ func sudoers(users []User) string {
 	return b.String()
 }
 
-// profileProxy renders the proxy as environment variables of login shells. The
-// cloud's own networks and names are reached without it.
-func profileProxy(c *spec.Cloud) string {
+// Variable is one of the environment.
+type Variable struct{ Name, Value string }
+
+// ProxyEnvironment is the cloud's proxy as programs on hosts are told of it, with
+// names in lower case; nothing when there is none. The cloud's own networks and
+// names are reached without it. secret says that it holds a password, or may.
+func ProxyEnvironment(c *spec.Cloud) (vars []Variable, secret bool) {
+	if !hasProxy(c) {
+		return nil, false
+	}
 	v4, v6 := networks(c)
 	direct := slices.Concat([]string{"localhost", "127.0.0.1", "::1", "." + c.Domain}, v4, v6, c.Proxy.NoProxy)
-	var b strings.Builder
-	b.WriteString(header)
-	set := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(&b, "export %s=%s %s=%s\n", name, shellQuote(value), strings.ToUpper(name), shellQuote(value))
+	for _, v := range []Variable{{"http_proxy", c.Proxy.HTTP}, {"https_proxy", c.Proxy.HTTPS}, {"no_proxy", strings.Join(direct, ",")}} {
+		if v.Value != "" {
+			vars = append(vars, v)
 		}
 	}
-	set("http_proxy", c.Proxy.HTTP)
-	set("https_proxy", c.Proxy.HTTPS)
-	set("no_proxy", strings.Join(direct, ","))
+	return vars, secretProxy(c)
+}
+
+// profileProxy renders the proxy as environment variables of login shells.
+func profileProxy(c *spec.Cloud) string {
+	var b strings.Builder
+	b.WriteString(header)
+	vars, _ := ProxyEnvironment(c)
+	for _, v := range vars {
+		fmt.Fprintf(&b, "export %s=%s %s=%s\n", v.Name, shellQuote(v.Value), strings.ToUpper(v.Name), shellQuote(v.Value))
+	}
 	return b.String()
 }
 

@@ -32,16 +32,21 @@ func (h *host) items() []configset.Item {
 		out = append(out, configset.Item{Resource: &pkg.Resource{Name: name}, Needs: basebox.BeforePackages(h.cloud, h.on)})
 	}
 	after := []string{"package:podman"}
-	put := func(p, content string) {
+	put := func(p, content string) *file.Resource {
+		f := &file.Resource{Path: p, Content: content, Mode: "0644", Owner: "root", Group: "root"}
 		out = append(out,
 			configset.Item{Resource: &directory.Resource{Path: path.Dir(p)}, Needs: after},
-			configset.Item{Resource: &file.Resource{Path: p, Content: content, Mode: "0644", Owner: "root", Group: "root"}, Needs: after},
+			configset.Item{Resource: f, Needs: after},
 		)
+		return f
 	}
 	out = append(out, configset.Item{
 		Resource: &file.Resource{Path: storageFile, Content: h.storage(), Mode: "0644", Owner: "root", Group: "root"}, Needs: after,
 	})
-	put(containersFile, h.containers())
+	defaults := put(containersFile, h.containers())
+	if _, secret := basebox.ProxyEnvironment(h.cloud); secret {
+		defaults.Sensitive, defaults.Mode = true, "0600" // podman is root's here
+	}
 	if h.Registry != "" {
 		put(registriesFile, h.registries())
 	}

@@ -2,8 +2,10 @@ package containerhost
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
+	"github.com/updraft-cloud/updraft/internal/configset/basebox"
 	"github.com/updraft-cloud/updraft/internal/resource/conffile"
 )
 
@@ -21,12 +23,28 @@ pids_limit = 0
 cgroups = "` + cgroups + `"
 netns = "host"
 log_driver = "journald"
+http_proxy = false
 
 [engine]
 cgroup_manager = "systemd"
 runtime = "crun"
 events_logger = "file"
-`
+` + h.proxy()
+}
+
+// proxy has podman pull through the cloud's proxy what is outside of the cloud.
+// Containers do not get it (http_proxy above): what runs in them is asked by and asks
+// the cloud, and most programs know no networks in no_proxy.
+func (h *host) proxy() string {
+	vars, _ := basebox.ProxyEnvironment(h.cloud)
+	var words []string
+	for _, v := range vars {
+		words = append(words, strconv.Quote(v.Name+"="+v.Value))
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return "env = [" + strings.Join(words, ", ") + "]\n"
 }
 
 // storage renders where images are. Source: containers-storage.conf(5).

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,7 +20,7 @@ const namePrefix = "updraft-host-"
 
 // Hello describes the host that this process runs on.
 func Hello() proto.Hello {
-	h := proto.Hello{Arch: runtime.GOARCH, BootID: bootID(), UID: os.Geteuid()}
+	h := proto.Hello{Arch: runtime.GOARCH, BootID: bootID(), UID: os.Geteuid(), Time: time.Now().UnixNano()}
 	h.Build, _ = strings.CutPrefix(filepath.Base(os.Args[0]), namePrefix)
 	data, err := os.ReadFile("/etc/os-release")
 	if err != nil {

@@ -1,5 +1,6 @@
 // Package embedded holds the programs for hosts that are built into updraft: the
-// host agent, the registry of images, and what keeps Keystone's keys.
+// host agent, the registry of images, what keeps Keystone's keys, the guard of the
+// database's cluster, and what watches over computes.
 //
 // `make agents` builds them into the directory bin, which is empty in a fresh
 // clone: then they are looked for beside the running program.
@@ -31,10 +32,12 @@ const (
 	Host     Program = "updraft-host"
 	Registry Program = "updraft-registry"
 	Keys     Program = "updraft-keys"
+	Guard    Program = "updraft-guard"
+	Recovery Program = "updraft-recovery"
 )
 
 // Programs returns all of them.
-func Programs() []Program { return []Program{Host, Registry, Keys} }
+func Programs() []Program { return []Program{Host, Registry, Keys, Guard, Recovery} }
 
 // Arches are the architectures that programs are built for, as Go names them.
 func Arches() []string { return []string{"amd64", "arm64"} }

@@ -39,6 +39,8 @@ type Hello struct {
 	Arch      string `json:"arch"`                 // as Go names it
 	BootID    string `json:"boot_id"`              // another one after each boot
 	UID       int    `json:"uid"`
+	// Time is the host's when the agent began, in nanoseconds since 1970 (UTC).
+	Time int64 `json:"time"`
 }
 
 // Facts are what else is known of a host.

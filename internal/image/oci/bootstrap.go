@@ -3,6 +3,7 @@ package oci
 import (
 	"bufio"
 	"context"
+	_ "embed" // of what goes into images
 	"errors"
 	"fmt"
 	"io"
@@ -212,6 +213,9 @@ chroot "$1" dpkg-divert --quiet --local --rename --remove ` + py3compile + `
 dirs=$(tr ' ' '\n' <"$1/var/cache/py3compile" 2>/dev/null | grep ^/ | sort -u) || true
 rm -f "$1/var/cache/py3compile"
 if [ -x "$1/usr/bin/python3" ]; then
+	cp "$UPDRAFT_SEED/seed.updraft_tls.py" "$1/usr/lib/python3/dist-packages/updraft_tls.py"
+	echo import updraft_tls >"$1/usr/lib/python3/dist-packages/updraft_tls.pth"
+	chmod 644 "$1"/usr/lib/python3/dist-packages/updraft_tls.*
 	chroot "$1" python3 -m compileall -qq -j 0 /usr/lib/python3/dist-packages $dirs || true
 fi
 `
@@ -220,6 +224,11 @@ fi
 	// What it would have compiled is noted.
 	py3compileStub = "#!/bin/sh\necho \"$@\" >>/var/cache/py3compile\n"
 )
+
+// pythonTLS is a module that every interpreter in an image loads; it says why.
+//
+//go:embed python/updraft_tls.py
+var pythonTLS string
 
 // bootstrapArgs are the arguments of mmdebstrap(1).
 func bootstrapArgs(r Recipe, m aptconf.Mirror, apt []string, root string) []string {
@@ -267,8 +276,8 @@ func writeSeed(work string, r Recipe) error {
 		dpkg += "path-exclude=" + path + "\n"
 	}
 	dpkg += "path-include=" + licences + "\n"
-	files := []account{{"dpkg", dpkg}, {"status", status}, {"list", "/.\n"}, {"py3compile", py3compileStub}}
-	for _, f := range append(files, accounts()...) {
+	files := []account{{"dpkg", dpkg}, {"status", status}, {"list", "/.\n"}, {"py3compile", py3compileStub}, {"updraft_tls.py", pythonTLS}}
+	for _, f := range append(files, accounts(usersOf(r.Users))...) {
 		if err := os.WriteFile(filepath.Join(work, "seed."+f.file), []byte(f.lines), 0o600); err != nil {
 			return err
 		}

@@ -153,7 +153,7 @@ func (b Builder) buildIn(ctx context.Context, r Recipe, work string, lock *os.Fi
 	if err := clean(root, start); err != nil {
 		return err
 	}
-	if err := checkUsers(root); err != nil {
+	if err := checkUsers(root, usersOf(r.Users)); err != nil {
 		return err
 	}
 	log("%s: taking it into the store", r.Name)

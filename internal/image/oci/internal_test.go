@@ -73,8 +73,8 @@ func TestAPackageThatMadeAUserItselfIsFound(t *testing.T) {
 	} {
 		root := t.TempDir()
 		write(t, filepath.Join(root, "etc/passwd"), tc.passwd)
-		write(t, filepath.Join(root, "etc/group"), accounts()[1].lines)
-		if err := checkUsers(root); (err != nil) != tc.fails {
+		write(t, filepath.Join(root, "etc/group"), accounts(users())[1].lines)
+		if err := checkUsers(root, users()); (err != nil) != tc.fails {
 			t.Errorf("%s: %v", tc.rule, err)
 		}
 	}

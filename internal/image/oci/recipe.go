@@ -25,6 +25,8 @@ type Recipe struct {
 	// Provides are virtual packages that count as installed, where all real ones
 	// would draw in what is not wanted.
 	Provides []string `json:"provides,omitempty"`
+	// Users are those that the image has beside the ones of every image.
+	Users []string `json:"users,omitempty"`
 	// Excludes are paths that are not unpacked, as patterns of dpkg(1).
 	Excludes []string `json:"excludes,omitempty"`
 }
@@ -47,9 +49,12 @@ func (r Recipe) Digest() string {
 		{"excludes", sorted(r.Excludes)},
 		{"always", append(slices.Clone(excludes), unwanted()...)},
 		{"users", []string{passwd()}},
-		{"hooks", []string{setupHook, extractHook, essentialHook, customizeHook, py3compileStub}},
+		{"hooks", []string{setupHook, extractHook, essentialHook, customizeHook, py3compileStub, pythonTLS}},
 	} {
 		fmt.Fprintf(h, "%s %q\n", part.key, part.values)
+	}
+	if more := usersOf(r.Users)[len(users()):]; len(more) > 0 {
+		fmt.Fprintf(h, "more users %q\n", accounts(more)[0].lines)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
@@ -96,6 +101,11 @@ func (r Recipe) Check() error {
 	check(packagePattern, "name of a package", r.Packages...)
 	check(packagePattern, "name of a package", r.Provides...)
 	check(excludePattern, "path to leave out", r.Excludes...)
+	for _, name := range r.Users {
+		if !slices.ContainsFunc(more(), func(u user) bool { return u.name == name }) {
+			errs = append(errs, fmt.Errorf("cannot build image %s: there is no further user %q", cmp.Or(r.Name, "without a name"), name))
+		}
+	}
 	if len(r.Packages) == 0 {
 		errs = append(errs, fmt.Errorf("cannot build image %s: it has no packages", r.Name))
 	}

@@ -22,6 +22,7 @@ func TestAReferenceSaysWhatIsInTheImage(t *testing.T) {
 		{"another package does", func(r *oci.Recipe) { r.Packages = append(r.Packages, "procps") }, false},
 		{"another suite does", func(r *oci.Recipe) { r.Suite = "bookworm" }, false},
 		{"what counts as installed does", func(r *oci.Recipe) { r.Provides = []string{"hypervisor"} }, false},
+		{"a user does", func(r *oci.Recipe) { r.Users = []string{"heat"} }, false},
 		{"what is left out does", func(r *oci.Recipe) { r.Excludes = []string{"/usr/games/*"} }, false},
 		{"a package is not taken for what counts as installed", func(r *oci.Recipe) {
 			r.Packages, r.Provides = []string{"busybox-static"}, []string{"netbase"}
@@ -53,6 +54,7 @@ func TestNothingThatIsNoNameReachesMmdebstrap(t *testing.T) {
 		"a name that is none of an image":   func(r *oci.Recipe) { r.Name = "A b" },
 		"no package at all":                 func(r *oci.Recipe) { r.Packages = nil },
 		"lines in what counts as installed": func(r *oci.Recipe) { r.Provides = []string{"a\nPackage: b"} },
+		"a user that no image has":          func(r *oci.Recipe) { r.Users = []string{"nobody-knows"} },
 		"a pattern with a quote":            func(r *oci.Recipe) { r.Excludes = []string{"/usr/x'y"} },
 	} {
 		r := recipe()
@@ -68,7 +70,7 @@ func TestNothingThatIsNoNameReachesMmdebstrap(t *testing.T) {
 }
 
 func TestUsersHaveTheSameNumbersEverywhere(t *testing.T) {
-	for name, want := range map[string]int{"root": 0, "www-data": 33, "mysql": 610, "keystone": 620, "nova": 623, "registry": 628} {
+	for name, want := range map[string]int{"root": 0, "www-data": 33, "mysql": 610, "keystone": 620, "nova": 623, "registry": 628, "heat": 630, "masakari": 631, "cinder": 632} {
 		if got := oci.UID(name); got != want {
 			t.Errorf("%s is %d, and its files belong to %d", name, got, want)
 		}

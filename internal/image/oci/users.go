@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -24,6 +25,7 @@ func users() []user {
 		{"rabbitmq", 611, "/var/lib/rabbitmq"},
 		{"memcache", 612, nowhere},
 		{"haproxy", 613, "/var/lib/haproxy"},
+		{"etcd", 614, "/var/lib/etcd"},
 		{"keystone", 620, "/var/lib/keystone"},
 		{"glance", 621, "/var/lib/glance"},
 		{"placement", 622, "/var/lib/placement"},
@@ -36,6 +38,27 @@ func users() []user {
 	}
 }
 
+// more are the users that only images have whose recipe names them: one more in all
+// of them would have every cloud build all of its images anew.
+func more() []user {
+	return []user{
+		{"heat", 630, "/var/lib/heat"},
+		{"masakari", 631, "/var/lib/masakari"},
+		{"cinder", 632, "/var/lib/cinder"},
+	}
+}
+
+// usersOf are the users of an image with these more.
+func usersOf(names []string) []user {
+	out := users()
+	for _, u := range more() {
+		if slices.Contains(names, u.name) {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
 // UID returns the number that the user and its group have in all images. It
 // panics for a name that no image has: that is a mistake in the program.
 func UID(name string) int {
@@ -45,7 +68,7 @@ func UID(name string) int {
 	case "www-data":
 		return 33 // base-passwd has it
 	}
-	for _, u := range users() {
+	for _, u := range append(users(), more()...) {
 		if u.name == name {
 			return u.id
 		}
@@ -58,9 +81,9 @@ type account struct{ file, lines string }
 
 // accounts are in the formats of passwd(5), group(5), shadow(5) and gshadow(5).
 // The passwords are locked.
-func accounts() []account {
+func accounts(users []user) []account {
 	var p, g, s, gs strings.Builder
-	for _, u := range users() {
+	for _, u := range users {
 		fmt.Fprintf(&p, "%s:x:%d:%d::%s:/usr/sbin/nologin\n", u.name, u.id, u.id, u.home)
 		fmt.Fprintf(&g, "%s:x:%d:\n", u.name, u.id)
 		fmt.Fprintf(&s, "%s:!*:%s::::::\n", u.name, passwordChanged)
@@ -73,10 +96,10 @@ func accounts() []account {
 // password, in days since 1970: the day of the build is nobody's business.
 const passwordChanged = "20000"
 
-func passwd() string { return accounts()[0].lines }
+func passwd() string { return accounts(users())[0].lines }
 
 // checkUsers fails if a package made a user or group of ours with another number.
-func checkUsers(root string) error {
+func checkUsers(root string, users []user) error {
 	for _, file := range []string{"passwd", "group"} {
 		data, err := os.ReadFile(filepath.Join(root, "etc", file))
 		if err != nil {
@@ -86,7 +109,7 @@ func checkUsers(root string) error {
 		if err != nil {
 			return fmt.Errorf("cannot read the image's /etc/%s: %w", file, err)
 		}
-		for _, u := range users() {
+		for _, u := range users {
 			if got, ok := have[u.name]; !ok || got != u.id {
 				return fmt.Errorf("a package changed %s in /etc/%s from %d to %d: images would not agree on who owns what", u.name, file, u.id, got)
 			}

@@ -1,6 +1,7 @@
 #!/bin/busybox sh
 # The one program of updraft's test VM. It takes its address by DHCP and its name
-# from the metadata service, says so on the console, and answers HTTP with it.
+# from the metadata service, says so on the console, and answers HTTP with it. Of
+# further disks it says what they hold.
 /bin/busybox mkdir -p /proc /sys /dev /run /tmp /www /etc
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -42,4 +43,22 @@ answer="hostname=$(hostname) instance-id=${id:-none} address=${address:-none}"
 echo "$answer" >/www/index.html
 httpd -p 80 -h /www
 echo "UPDRAFT-READY $answer uptime=$(uptime)"
-while :; do sleep 3600; done
+
+# disks says of each disk but the first how many sectors it has and what is written at
+# its beginning, whenever that changes. It writes its name onto those that are blank.
+disks() {
+	now=
+	for d in /sys/block/vd[b-z]; do
+		[ -b "/dev/${d##*/}" ] || continue
+		mark=$(dd if="/dev/${d##*/}" bs=512 count=1 2>/dev/null | tr -d '\000' | cut -c1-80)
+		[ -n "$mark" ] || echo "by-$(hostname)" | dd of="/dev/${d##*/}" bs=512 count=1 conv=sync,fsync 2>/dev/null
+		now="$now ${d##*/}=$(cat "$d/size"):$mark"
+	done
+	[ "$now" = "$seen" ] || echo "UPDRAFT-DISKS$now."
+	seen=$now
+}
+seen=
+while :; do
+	disks
+	sleep 1
+done

@@ -97,7 +97,7 @@ func (p *Provider) nspawn(m machine.Machine) []string {
 	if exists("/dev/net/tun") {
 		args = append(args, "--bind=/dev/net/tun")
 	}
-	if fuse(m) {
+	if fuse(m) && exists(fuseDevice) {
 		args = append(args, "--bind="+fuseDevice)
 	}
 	for _, s := range m.Shares {

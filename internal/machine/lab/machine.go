@@ -73,8 +73,10 @@ func (p *Provider) ObserveMachine(_ context.Context, m machine.Machine) (drift.R
 		b.Want("access.key", old.Access.PublicKey, m.Access.PublicKey)
 	}
 	b.Want("access.known_hosts", old.Access.KnownHosts, m.Access.KnownHosts)
-	if err := observeNICs(&b, m, old); err != nil {
-		return drift.Report{}, fmt.Errorf("cannot observe machine %s: %w", m.Name, err)
+	if running { // it has none while it is off
+		if err := observeNICs(&b, m, old); err != nil {
+			return drift.Report{}, fmt.Errorf("cannot observe machine %s: %w", m.Name, err)
+		}
 	}
 	r := b.Report()
 	r.Shut = slices.ContainsFunc(r.Changes, func(c drift.Change) bool {

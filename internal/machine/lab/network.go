@@ -140,6 +140,9 @@ func (l *links) held(link netlink.Link) ([]netip.Prefix, error) {
 		if other.Attrs().Index != link.Attrs().Index && other.Type() == link.Type() {
 			continue // another of the lab's
 		}
+		if other.Attrs().Flags&net.FlagLoopback != 0 {
+			continue
+		}
 		have, err := l.addresses(other)
 		if err != nil {
 			return nil, err

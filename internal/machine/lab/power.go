@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/machine"
+	"github.com/updraft-cloud/updraft/internal/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,13 +56,14 @@ func (p *Provider) stop(ctx context.Context, cloud, name string) error {
 		}
 		err := poll(ctx, func() (bool, error) { return !p.cg.running(cloud, name), nil })
 		if err == nil {
-			return nil
+			return unwire(cloud, name)
 		}
 	}
 	return p.off(context.WithoutCancel(ctx), cloud, name)
 }
 
-// Cut kills all processes of the machine at once. Its disk and network stay.
+// Cut kills all processes of the machine at once. Its disk stays; nothing answers at its
+// addresses any more, not even with a refusal.
 func (p *Provider) Cut(ctx context.Context, cloud, name string) error {
 	defer p.machines.lock(cloud + "/" + name)()
 	if _, err := p.existing(cloud, name); err != nil {
@@ -70,8 +72,44 @@ func (p *Provider) Cut(ctx context.Context, cloud, name string) error {
 	return p.off(ctx, cloud, name)
 }
 
-// off kills whatever runs of the machine and waits until it is gone.
+// off kills whatever runs of the machine, waits until it is gone, and takes its
+// network away.
 func (p *Provider) off(ctx context.Context, cloud, name string) error {
+	if err := p.killed(ctx, cloud, name); err != nil {
+		return err
+	}
+	return unwire(cloud, name)
+}
+
+// unwire takes the network of a machine that is off away: its kernel is that of this
+// computer, and would go on to answer for it.
+//
+// The kernel takes namespaces apart in its own time, so wires are cut first. A machine
+// that has switched itself off keeps its network until it is started, as nobody is
+// there to do this.
+func unwire(cloud, name string) error {
+	space := HostNamespace(cloud, name)
+	host, err := openLinks(space)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer host.close()
+	all, err := host.LinkList()
+	if err != nil {
+		return err
+	}
+	for _, link := range all {
+		if link.Type() == "veth" {
+			err = errors.Join(err, ignore(host.LinkDel(link), unix.ENODEV))
+		}
+	}
+	return errors.Join(err, netns.Delete(space))
+}
+
+func (p *Provider) killed(ctx context.Context, cloud, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
 	if !p.cg.systemd {

@@ -60,6 +60,9 @@ type Resource struct {
 	CPUs         float64           `json:"cpus,omitempty" min:"0" doc:"Limit of processor time, in cores."`
 	NoFile       int               `json:"nofile,omitempty" min:"0" doc:"Limit of open files."`
 	After        []string          `json:"after,omitempty" doc:"Other containers of the host that are started before it at boot."`
+	PartOf       []string          `json:"part_of,omitempty" doc:"Containers of the host with which it is ended and restarted: before they end, and after they have started."`
+	BeforeStart  []string          `json:"before_start,omitempty" doc:"Command on the host that is run before each start. It is started also when that fails."`
+	BeforeStop   []string          `json:"before_stop,omitempty" doc:"Command on the host that is run before it is ended in order, such as one that takes it out of a load balancer and waits for what is under way. It is ended also when that fails, or takes longer than stop_timeout and 10 seconds."`
 	Mounts       []string          `json:"mounts,omitempty" format:"path" doc:"Mount points of the host without which it is not started, lest it writes below them. It is tried again each second until they are there."`
 	RestartOn    []string          `json:"restart_on,omitempty" doc:"Files, or directories with the files directly in them, that it reads only when it starts: it is restarted when one of them is newer than its process."`
 	ReloadOn     []string          `json:"reload_on,omitempty" doc:"Files and directories as in restart_on, for which a reload is enough. A file that is mounted by itself stays the old one for a running container: mount its directory."`
@@ -130,7 +133,7 @@ func (r *Resource) Needs() []string {
 	for _, v := range r.Volumes {
 		out = append(out, "file:"+v.Source, "directory:"+v.Source)
 	}
-	for _, a := range r.After {
+	for _, a := range slices.Concat(r.After, r.PartOf) {
 		out = append(out, "container:"+a)
 	}
 	return out
@@ -178,9 +181,11 @@ func (r *Resource) Validate() error {
 			fault("env", "use letters, digits and _", "%q is not the name of a variable", k)
 		}
 	}
-	for _, a := range r.After {
-		if !nameRE.MatchString(a) {
-			fault("after", "", "%q is not the name of a container", a)
+	for field, names := range map[string][]string{"after": r.After, "part_of": r.PartOf} {
+		for _, a := range names {
+			if !nameRE.MatchString(a) {
+				fault(field, "", "%q is not the name of a container", a)
+			}
 		}
 	}
 	r.validatePaths(fault)
@@ -201,7 +206,7 @@ type faultFunc = func(field, mend, format string, args ...any)
 // bytes, an empty word, at which Quadlet drops all that follows (podman 5.4), and
 // a semicolon, which separates commands and which Quadlet does not quote.
 func (r *Resource) validateCommands(fault faultFunc) {
-	for field, args := range map[string][]string{"exec": r.Exec, "reload": r.Reload} {
+	for field, args := range map[string][]string{"exec": r.Exec, "reload": r.Reload, "before_start": r.BeforeStart, "before_stop": r.BeforeStop} {
 		for _, a := range args {
 			if a == "" || a == ";" || strings.ContainsRune(a, 0) {
 				fault(field, "put it into a script for sh -c", "%q cannot be a word of a command", a)

@@ -49,13 +49,17 @@ func (r *Resource) Observe(ctx context.Context, h resource.Host) (drift.Report, 
 	for _, c := range u.Changes {
 		b.Add(c)
 	}
-	if rep := b.Report(); !rep.Agrees() {
+	rep := b.Report()
+	if rep.Has("state") {
 		return rep, nil
 	}
-	if old, err := r.isOld(h); err != nil || old {
-		b.Want("loaded", "older than the file", "as the file says")
-		return b.Report(), err
+	if rep.Agrees() {
+		if old, err := r.isOld(h); err != nil || old {
+			b.Want("loaded", "older than the file", "as the file says")
+			return b.Report(), err
+		}
 	}
+	// Also of one that will be restarted: whether it works decides on when.
 	if begun, err := r.begun(h); err != nil || begun {
 		b.Want("ready", "not seen yet", "yes")
 		return b.Report(), err

@@ -26,6 +26,12 @@ func (r *Resource) render() string {
 		line("Wants=%s.service", a)
 		line("After=%s.service", a)
 	}
+	for _, a := range r.PartOf {
+		line("PartOf=%s.service", a)
+		if !slices.Contains(r.After, a) {
+			line("After=%s.service", a)
+		}
+	}
 	line("StartLimitIntervalSec=0")
 	line("")
 	line("[Container]")
@@ -74,6 +80,12 @@ func (r *Resource) renderService(line func(string, ...any)) {
 	line("RestartSec=1")
 	for _, m := range r.Mounts {
 		line("ExecStartPre=/usr/bin/mountpoint --quiet %s", m)
+	}
+	if len(r.BeforeStart) > 0 {
+		line("ExecStartPre=-%s", words(r.BeforeStart))
+	}
+	if len(r.BeforeStop) > 0 {
+		line("ExecStop=-%s", words(r.BeforeStop)) // Quadlet's own comes after it
 	}
 	line("TimeoutStartSec=%d", seconds(r.StartTimeout, startTimeout))
 	line("TimeoutStopSec=%d", seconds(r.StopTimeout, stopTimeout)+10)

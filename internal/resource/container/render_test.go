@@ -23,6 +23,7 @@ func TestQuadletFiles(t *testing.T) {
 			Name: "all", Image: "localhost/updraft/x:1", Exec: []string{"haproxy", "-W", "-f", "/etc/haproxy"}, User: "613:613",
 			Volumes:    []Volume{{Source: "/etc/updraft/haproxy", Target: "/etc/haproxy", Options: "ro"}, {Source: "/run/netns", Target: "/run/netns", Options: "rshared"}, {Source: "/dev", Target: "/dev"}},
 			Privileged: true, PIDHost: true, Cgroups: "split", Memory: 512 << 20, CPUs: 0.25, NoFile: 65536, After: []string{"mariadb", "ovn-nb"},
+			PartOf: []string{"mariadb"}, BeforeStart: []string{"/usr/bin/bash", "/etc/x.sh", "enter"}, BeforeStop: []string{"/usr/bin/bash", "/etc/x.sh", "50%"},
 			ReloadOn: []string{"/etc/updraft/haproxy"}, Reload: []string{"kill", "-USR2"}, StopTimeout: "1500ms", StartTimeout: "10m",
 		},
 		"reload": {Name: "dns", Image: "localhost/updraft/x:1", ReloadOn: []string{"/etc/x"}, Reload: []string{"rndc", "reload", "a zone"}},

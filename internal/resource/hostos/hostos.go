@@ -14,6 +14,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -39,13 +40,14 @@ type Host struct {
 	memos    *memos
 	cache    *cache
 	locks    *locks
+	enabling *sync.RWMutex // see duringEnablement
 }
 
 var _ resource.Host = (*Host)(nil)
 
 // New returns the host, or an error when the root directory cannot be opened.
 func New(o Options) (*Host, error) {
-	h := &Host{log: o.Log, memos: &memos{}, cache: &cache{}, locks: &locks{}, files: files{tree: osTree{}}}
+	h := &Host{log: o.Log, memos: &memos{}, cache: &cache{}, locks: &locks{}, enabling: &sync.RWMutex{}, files: files{tree: osTree{}}}
 	if o.Log == nil {
 		h.log = func(string) {}
 	}

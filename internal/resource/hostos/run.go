@@ -36,6 +36,7 @@ func (h *Host) Run(ctx context.Context, c resource.Command) (resource.Output, er
 		defer h.Forget()
 	}
 	if c.Name == "systemctl" && c.Stdin == nil {
+		defer h.duringEnablement(c.Args)()
 		if out, done := h.systemctl(ctx, c); done {
 			return out, nil
 		}

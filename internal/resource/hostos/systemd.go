@@ -68,6 +68,23 @@ func (h *Host) systemctl(ctx context.Context, c resource.Command) (out resource.
 	return resource.Output{Stdout: text}, true
 }
 
+// duringEnablement keeps looking at units apart from enabling others. Between the
+// change of symlinks and the reload that follows it, systemd says of every unit that
+// it is older than its files (unit_file_state_outdated in its manager.h), and so of one
+// that was just made to agree with them. The function returned ends it.
+func (h *Host) duringEnablement(args []string) (end func()) {
+	switch {
+	case len(args) == 0:
+	case slices.Contains([]string{"enable", "reenable", "disable", "mask", "unmask"}, args[0]):
+		h.enabling.Lock()
+		return h.enabling.Unlock
+	case args[0] == "show":
+		h.enabling.RLock()
+		return h.enabling.RUnlock
+	}
+	return func() {}
+}
+
 // splitSystemctl takes arguments apart. Names come after "--", which the kinds
 // write where there may be many; without it there is nothing to take apart.
 func splitSystemctl(args []string) (verb string, options, names []string) {

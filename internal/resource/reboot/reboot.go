@@ -46,6 +46,14 @@ func (r *Resource) Key() string { return r.Name }
 // Reboots reports true.
 func (*Resource) Reboots() bool { return true }
 
+// Works reports true: a host that is due for a reboot does its work.
+func (*Resource) Works(drift.Report) bool { return true }
+
+// Disturbs reports whether the host would be rebooted.
+func (*Resource) Disturbs(found drift.Report, triggered []string) bool {
+	return !found.Agrees() || len(triggered) > 0
+}
+
 // Removal keeps the name.
 func (r *Resource) Removal() resource.Resource { return &Resource{Name: r.Name} }
 

@@ -46,25 +46,29 @@ const (
 type Authority struct {
 	// Cert is the authority's certificate as PEM.
 	Cert string
-	// Older holds the certificates of earlier authorities as PEM. They are
-	// trusted too until every host has its certificate from the current one.
-	Older string
+	// Next is the certificate of the authority that will follow, and Older are
+	// those of earlier ones, as PEM. They are trusted, too: while an authority is
+	// replaced, hosts hear of the next before anything shows its certificates, and
+	// of the end of an older one when nothing does any longer.
+	Next, Older string
 
 	key string
 }
 
 // Public returns an authority that is known by its certificate alone.
-func Public(cert, older string) Authority { return Authority{Cert: cert, Older: older} }
+func Public(cert string) Authority { return Authority{Cert: cert} }
 
-// WithKey returns an authority from what its Cert, Older and Key methods gave.
-func WithKey(cert, older, key string) Authority { return Authority{Cert: cert, Older: older, key: key} }
+// WithKey returns an authority from what its Cert and Key gave. Others that are
+// trusted beside it may be added.
+func WithKey(cert, key string) Authority { return Authority{Cert: cert, key: key} }
 
 // Key returns the private key as PEM, or "" if the authority is known by its
 // certificate alone.
 func (a Authority) Key() string { return a.key }
 
-// Bundle returns what clients shall trust: the authority and its predecessors.
-func (a Authority) Bundle() string { return a.Cert + a.Older }
+// Bundle returns what clients shall trust: the authority, the one that follows, and
+// its predecessors.
+func (a Authority) Bundle() string { return a.Cert + a.Next + a.Older }
 
 // String keeps the key out of what is printed.
 func (a Authority) String() string { return "certificate authority" }
@@ -94,25 +98,6 @@ func NewAuthority(commonName string, now time.Time) (Authority, error) {
 	}
 	private, err := encodeKey(key)
 	return Authority{Cert: encodeCert(cert), key: private}, err
-}
-
-// Replace makes the authority that follows a. Those that a knew as older stay
-// trusted as long as they live.
-func (a Authority) Replace(commonName string, now time.Time) (Authority, error) {
-	next, err := NewAuthority(commonName, now)
-	if err != nil {
-		return next, err
-	}
-	for rest := []byte(a.Bundle()); ; {
-		var block *pem.Block
-		block, rest = pem.Decode(rest)
-		if block == nil {
-			return next, nil
-		}
-		if old, err := x509.ParseCertificate(block.Bytes); err == nil && now.Before(old.NotAfter) {
-			next.Older += encodeCert(block.Bytes)
-		}
-	}
 }
 
 // Left returns how long a certificate, given as PEM, lives on.
