@@ -5,7 +5,9 @@
 // load Galera's library, which costs memory and writes everything twice; its data
 // directory is one that Galera can begin a cluster with, so that controllers can be
 // added later: the first one is restarted as a cluster of one, and the others copy
-// its data one after the other.
+// its data one after the other. A guard on each controller tells HAProxy whether the
+// server there may be written to, and brings the cluster back where Galera does not
+// (package guard).
 //
 // Root is whoever is root on the controller, through the server's socket alone.
 // All others sign in over TLS with a password of which the server, and the files
@@ -15,10 +17,8 @@ package mariadb
 import (
 	_ "embed"
 	"fmt"
-	"net/netip"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/engine"
@@ -37,8 +37,8 @@ const (
 	section = "mariadbd"
 )
 
-// CheckUser is whom HAProxy signs in as to see whether a server works. It has no
-// password, and may do nothing.
+// CheckUser is whom HAProxy signs in as to see whether a server that is alone works.
+// It has no password, and may do nothing.
 const CheckUser = "haproxy"
 
 // The memory that a server takes on top of its some 100 MiB, and the clients it
@@ -54,8 +54,17 @@ const galeraPort = 4567
 // Service returns the service.
 func Service() stack.Service {
 	return stack.Service{
-		Name: name, Build: build, Clusters: clusters, Looks: looks, Stores: stores, Sections: []string{section},
+		Name: name, Build: build, Clusters: clusters, Looks: looks, Stores: stores, Sections: []string{section}, Leaving: leaving(),
 		Doc: "The database of all services (MariaDB), replicated by Galera when there is more than one controller.",
+	}
+}
+
+// leaving stops the server in order: Galera then does without it. Without its notes
+// it would copy all were it to come back, whatever it thinks to have.
+func leaving() stack.Leaving {
+	return stack.Leaving{
+		Leave: "systemctl stop mariadb\n",
+		Clear: fmt.Sprintf("rm -f %[1]s/grastate.dat %[1]s/gvwstate.dat\n", stack.DataDir(name)+"/data"),
 	}
 }
 
@@ -90,9 +99,22 @@ func server(b *stack.Builder, after []string) {
 	watched := []string{b.Config("mariadb.cnf", config(b.D, b.Host))}
 	volumes := []container.Volume{stack.Mount(dir, dir), {Source: data, Target: data}}
 	run := []string{"mariadbd", "--defaults-file=" + path.Join(dir, "mariadb.cnf")}
+	var enter, leave []string
 	if replicated(b.D) {
+		file := path.Join(dir, guardConfig)
+		enter, leave = []string{guardProgram, "enter", file}, []string{guardProgram, "leave", file}
 		watched = append(watched, b.Config("start.sh", startScript))
-		run = append([]string{"bash", path.Join(dir, "start.sh"), data + "/data", peers(b.D, b.Host)}, run...)
+		volumes = append(volumes, stack.Mount(runDir, runDir))
+		after = append(after, watch(b, leaf)...)
+		role := "other"
+		if b.Host == b.D.First() {
+			role = "first"
+			// It asks etcd before it begins. Where one controller becomes three, it goes on
+			// as it was until that is there.
+			after = append(after, "container:etcd")
+		}
+		start := []string{"bash", path.Join(dir, "start.sh"), data + "/data", orderFile(), peers(b.D, b.Host), role}
+		run = slices.Concat(start, b.Begun(leaf)[1:], run)
 	}
 	b.Job(stack.Job{
 		Name: "mariadb data directory", Image: image, User: user, Volumes: []container.Volume{{Source: data, Target: data}},
@@ -102,11 +124,31 @@ func server(b *stack.Builder, after []string) {
 	})
 	b.Container(container.Resource{
 		Name: name, Image: image, User: user, Exec: run, Volumes: volumes,
-		RestartOn:   watched,
-		Ready:       &container.Ready{Exec: query("SELECT 1"), Timeout: "5m"},
-		StopTimeout: "60s",
-	}, append(after, "command:mariadb data directory", "file:"+leaf)...)
+		RestartOn: watched,
+		// A thread for each connection would have an arena each, up to eight for each
+		// core, and what one connection needed for a moment stays there: a third of
+		// the server's memory. Source: mallopt(3).
+		Env: map[string]string{"MALLOC_ARENA_MAX": "2"},
+		// Of a member whether it is in the cluster, which may end while it runs.
+		Ready:       &container.Ready{Exec: query("SELECT 1"), Always: replicated(b.D), Timeout: "5m"},
+		StopTimeout: "60s", BeforeStart: enter, BeforeStop: leave,
+	}, append(after, "command:mariadb data directory", "file:"+leaf, stack.Members)...)
 	certificate(b, leaf)
+	if !replicated(b.D) {
+		leaveBehind(b, data+"/data")
+	}
+}
+
+// leaveBehind adds the command by which a server forgets that it was in a cluster, when
+// the other controllers were taken out of the cloud. What it writes from then on the
+// position in its notes does not tell, by which another that comes back with the
+// same notes would think that it has it all.
+func leaveBehind(b *stack.Builder, data string) {
+	b.Command(command.Resource{
+		Name:   "mariadb alone",
+		Script: fmt.Sprintf("rm -f %[1]s/gvwstate.dat %[1]s/grastate.dat", data),
+		Unless: fmt.Sprintf("! test -e %s/grastate.dat", data),
+	}, engine.Start, "container:"+name)
 }
 
 // initScript makes the system tables in a directory that gets its name when they
@@ -123,35 +165,30 @@ func query(sql string) []string {
 }
 
 // certificate adds the command that makes the server read its certificate again
-// when it shows another than the file's, Galera included. Connections go on.
+// when it shows another than the file's, and the authorities when their file has
+// changed, Galera included. Connections go on.
 //
 // Source: MariaDB's documentation, "FLUSH".
 func certificate(b *stack.Builder, leaf string) {
 	inside := func(c ...string) string { return stack.Inside(name, transport.Quote(c...)) }
 	shown := query("SHOW STATUS LIKE 'Ssl_server_not_after'")
 	shown[slices.Index(shown, "--skip-ssl")] = "--ssl"
+	reads, believes := stack.Reread(name, patiently(inside(query("FLUSH SSL")...)), stack.CAFile)
 	b.Add(configset.Item{
 		Resource: &command.Resource{
 			Name:   "mariadb certificate",
-			Script: inside(query("FLUSH SSL")...),
-			Unless: fmt.Sprintf(`test "$(%s | cut -f 2)" = "$(%s | cut -d = -f 2)"`,
+			Script: reads,
+			Unless: fmt.Sprintf(`%s && test "$(%s | cut -f 2)" = "$(%s | cut -d = -f 2)"`, believes,
 				inside(append(shown, "--skip-ssl-verify-server-cert")...), inside("openssl", "x509", "-noout", "-enddate", "-in", leaf)),
 		},
-		Phase: engine.Start, Needs: []string{"container:" + name}, Triggers: []string{"file:" + leaf},
+		Phase: engine.Start, Needs: []string{"container:" + name}, Triggers: []string{"file:" + leaf, "file:" + stack.CAFile},
 	})
 }
 
-// replicated reports whether there is more than one server.
-func replicated(d *stack.Deployment) bool { return len(d.Spec.Controllers) > 1 }
-
-// peers are the other servers, separated by commas.
-func peers(d *stack.Deployment, h *spec.Host) string {
-	others := slices.DeleteFunc(slices.Clone(d.Spec.Controllers), func(c *spec.Host) bool { return c == h })
-	var out []string
-	for _, c := range others {
-		out = append(out, d.Address(c))
-	}
-	return strings.Join(out, ",")
+// patiently is a command that is tried for a while: a member of Galera takes none for
+// as long as it is in no primary component.
+func patiently(c string) string {
+	return "for i in $(seq 60); do if " + c + "; then break; fi; test $i -lt 60; sleep 1; done"
 }
 
 // config is the server's configuration.
@@ -173,6 +210,11 @@ func config(d *stack.Deployment, h *spec.Host) string {
 		"max_connections", maxConnections,
 		"innodb_buffer_pool_size", bufferPool,
 		"performance_schema", "OFF",
+		// Since MariaDB 11.6.2 a change of a row that another transaction has changed since
+		// this one began is refused (error 1020), where it was made before. Services have
+		// that tried again only when it is called a deadlock: servers ended in ERROR for it.
+		// Source: MariaDB's documentation, "innodb_snapshot_isolation"; nova bug 2116186.
+		"innodb_snapshot_isolation", "OFF",
 		"ssl_cert", leaf,
 		"ssl_key", leaf,
 		"ssl_ca", stack.CAFile,
@@ -185,36 +227,4 @@ func config(d *stack.Deployment, h *spec.Host) string {
 	}
 	stack.Override(d, name, f)
 	return f.String()
-}
-
-// galera sets how the server replicates: over TLS, in which members show each
-// other a certificate of the cloud's authority. Whole copies go by rsync through
-// stunnel: with mariadb-backup they need an account whose password every member
-// knows.
-func galera(d *stack.Deployment, h *spec.Host, f *stack.INI) {
-	var all []string
-	for _, c := range d.Spec.Controllers {
-		all = append(all, d.Address(c))
-	}
-	address, leaf := d.Address(h), stack.LeafFile(name)
-	options := []string{
-		"gmcast.listen_addr=ssl://" + stack.HostPort(netip.MustParseAddr(address).String(), galeraPort), "gcache.size=128M",
-		"socket.ssl=yes", "socket.ssl_cert=" + leaf, "socket.ssl_key=" + leaf, "socket.ssl_ca=" + stack.CAFile,
-	}
-	// Of its own accord the script copies in plain where it finds no stunnel.
-	f.Set("sst", "ssl-mode", "VERIFY_CA")
-	f.SetAll(section,
-		"binlog_format", "ROW",
-		"default_storage_engine", "InnoDB",
-		"innodb_autoinc_lock_mode", 2,
-		"wsrep_on", "ON",
-		"wsrep_provider", "/usr/lib/galera/libgalera_smm.so",
-		"wsrep_cluster_name", d.Cloud.Name,
-		"wsrep_cluster_address", "gcomm://"+strings.Join(all, ","),
-		"wsrep_node_address", address,
-		"wsrep_node_name", h.Name,
-		"wsrep_sst_method", "rsync",
-		"wsrep_slave_threads", max(1, d.Spec.Workers),
-		"wsrep_provider_options", strings.Join(options, ";"),
-	)
 }

@@ -13,6 +13,8 @@ import (
 	_ "embed"
 	"fmt"
 	"path"
+	"slices"
+	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
@@ -49,11 +51,17 @@ func (db database) model() string     { return "/usr/share/ovn/ovn-" + db.short 
 
 // Service returns the service.
 func Service() stack.Service {
-	return stack.Service{Name: name, Doc: "Virtual networks: databases and northd on controllers, ovn-controller on computes (OVN).", Build: build, Clusters: clusters, Looks: looks, Stores: stores}
+	return stack.Service{Name: name, Doc: "Virtual networks: databases and northd on controllers, ovn-controller on computes (OVN).", Build: build, Clusters: clusters, Looks: looks, Stores: stores, Leaving: leaving()}
 }
 
 //go:embed database.sh
 var databaseScript string
+
+//go:embed server.sh
+var serverScript string
+
+//go:embed members.sh
+var membersScript string
 
 func build(d *stack.Deployment) []stack.Item {
 	var out []stack.Item
@@ -78,6 +86,7 @@ type controller struct {
 	*stack.Builder
 	before *spec.Host // whose servers are there before this one's join
 	script string
+	start  string
 	data   string
 	leaf   string
 	needs  []string
@@ -86,6 +95,7 @@ type controller struct {
 func (c *controller) build() {
 	c.Dir(stack.ConfigDir(name), "", "0755")
 	c.script = c.Config("database.sh", databaseScript)
+	c.start = c.Config("server.sh", serverScript)
 	c.leaf = c.Leaf("")
 	c.data = c.Data("")
 	c.needs = []string{c.Runtime(run), "directory:" + c.data, "file:" + c.leaf}
@@ -94,6 +104,7 @@ func (c *controller) build() {
 		c.server(db)
 		if c.Host == c.D.First() {
 			c.convert(db)
+			c.members(db)
 		}
 	}
 	c.northd()
@@ -140,28 +151,63 @@ func (c *controller) file(db database) {
 		Done:  "test -s " + c.path(db),
 		Needs: append([]string{"file:" + c.script}, c.needs...),
 	}
+	if len(others) > 0 {
+		job.Needs = append(job.Needs, "container:etcd")
+	}
 	if c.before != nil {
 		job.Needs = append(job.Needs, stack.OnHost(c.before, "container:"+db.container()))
 	}
-	c.Job(job)
+	if len(others) == 0 || role == "join" {
+		c.Job(job)
+		return
+	}
+	c.Script(job, command.Resource{Script: fmt.Sprintf(beginScript, c.path(db), stack.BegunOnHost(c.D, c.Host)), Unless: job.Done})
 }
+
+// beginScript has the first controller begin a cluster only where etcd knows that
+// there never was one: after a power cut of all, a first controller with a new disk
+// would be up before the others, and they would find themselves in another cluster.
+const beginScript = `rm -f %[1]s.begun
+known=0
+%[2]s || known=$?
+case $known in
+0) touch %[1]s.begun ;;
+1) ;;
+*)
+	echo 'no majority of etcd says whether this cloud has a network already' >&2
+	exit 1
+	;;
+esac
+` + stack.RunJob + "\n"
 
 func (db database) job() string { return "ovn " + db.short + " database" }
 
-// server adds a member. It is ready when it belongs to a cluster that has a
-// leader.
+// server adds a member, which does not start with the file of another cluster. It is
+// ready when it belongs to a cluster that has a leader.
 //
 // Source: ovsdb-server(1), ovsdb(7).
 func (c *controller) server(db database) {
 	status := transport.Quote("ovs-appctl", "-t", db.control(), "cluster/status", db.schema)
+	// A file, and no arguments: who belongs to the cluster may change without a restart.
+	others, needs := path.Join(stack.ConfigDir(name), db.short+".others"), c.needs
+	var at strings.Builder
+	for _, h := range c.D.Others(c.Host) {
+		at.WriteString(stack.OVNRemote(c.D.Address(h), db.port) + "\n")
+	}
+	if at.Len() > 0 {
+		needs = append(slices.Clone(needs), "file:"+c.Config(db.short+".others", at.String()))
+	}
 	c.Container(container.Resource{
 		Name: db.container(), Image: image, Volumes: c.volumes(),
-		Exec: append(proof("ovsdb-server"), "--remote=punix:"+db.socket(),
-			"--remote=p"+stack.OVNListen(c.D.Address(c.Host), db.port), "--unixctl="+db.control(), c.path(db)),
-		Ready: &container.Ready{Exec: []string{
+		Exec: slices.Concat([]string{"bash", c.start, c.path(db), db.schema, c.leaf, stack.CAFile, others},
+			proof("ovsdb-server"), []string{
+				"--remote=punix:" + db.socket(),
+				"--remote=p" + stack.OVNListen(c.D.Address(c.Host), db.port), "--unixctl=" + db.control(), c.path(db),
+			}),
+		Ready: &container.Ready{Always: len(c.D.Spec.Controllers) > 1, Exec: []string{
 			"sh", "-c", status + " | awk '/^Status: cluster member/ { in_it = 1 } /^Leader: unknown/ { in_it = 0 } END { exit !in_it }'",
 		}},
-	}, append([]string{"command:" + db.job()}, c.needs...)...)
+	}, append([]string{"command:" + db.job(), "file:" + c.start, stack.Members}, needs...)...)
 }
 
 // convert adds the command that brings the database to the schema of the image,
@@ -176,6 +222,30 @@ func (c *controller) convert(db database) {
 		Unless: inside(fmt.Sprintf(`test "$(ovsdb-client --no-leader-only get-schema-version unix:%s %s)" = "$(ovsdb-tool schema-version %s)"`,
 			db.socket(), db.schema, db.model())),
 	}, engine.Start, "container:"+db.container())
+}
+
+// members adds the command that has the cluster forget members which are none any
+// more: of controllers that were made anew, once they have joined, and of those that
+// were taken out.
+func (c *controller) members(db database) {
+	others := c.D.Others(c.Host)
+	if len(others) == 0 {
+		return
+	}
+	inside := func(mode string) string {
+		words := []string{"bash", c.Config("members.sh", membersScript), mode, db.control(), db.schema, fmt.Sprint(db.port), stack.LeafFile(name), stack.CAFile}
+		for _, h := range c.D.Spec.Controllers {
+			words = append(words, stack.OVNRemote(c.D.Address(h), db.raft))
+		}
+		return stack.Inside(db.container(), transport.Quote(words...))
+	}
+	needs := []string{"container:" + db.container(), "file:" + path.Join(stack.ConfigDir(name), "members.sh")}
+	var joined []string
+	for _, h := range others {
+		joined = append(joined, stack.OnHost(h, "command:"+db.job()))
+		needs = append(needs, stack.OnHost(h, "container:"+db.container()))
+	}
+	c.Triggered(command.Resource{Name: "ovn " + db.short + " members", Script: inside("apply"), Unless: inside("check")}, engine.Start, needs, joined...)
 }
 
 // northd adds the program that turns logical networks into flows. One of them

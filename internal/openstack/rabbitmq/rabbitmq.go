@@ -43,17 +43,41 @@ const (
 
 // Service returns the service.
 func Service() stack.Service {
-	return stack.Service{Name: name, Doc: "The message queue between the parts of each service (RabbitMQ).", Build: build, Clusters: clusters, Looks: looks}
+	return stack.Service{Name: name, Doc: "The message queue between the parts of each service (RabbitMQ).", Build: build, Clusters: clusters, Looks: looks, Leaving: leaving()}
 }
+
+// leaving stops the member and has the others forget it, whereby queues do without its
+// copies.
+func leaving() stack.Leaving {
+	return stack.Leaving{
+		Leave: "systemctl stop rabbitmq\n",
+		Forget: func(_ *stack.Deployment, _ *spec.Host, address string) string {
+			return fmt.Sprintf("said=$(timeout 90 podman exec %s %sctl --longnames forget_cluster_node %s 2>&1) || case $said in\n%s) ;;\n*) echo \"$said\"; exit 1 ;;\nesac\n",
+				name, bin, node(address), unknownMember)
+		},
+		Clear: fmt.Sprintf("rm -rf %[1]s/mnesia %[1]s/joined\n", stack.DataDir(name)),
+	}
+}
+
+// bin begins the paths of RabbitMQ's programs. unknownMember is a pattern of a shell for
+// what they say of a member that the cluster does not have.
+const (
+	bin           = "/usr/lib/rabbitmq/bin/rabbitmq"
+	unknownMember = `*not_a_cluster_node* | *'not a cluster'* | *'not in the cluster'*`
+)
 
 //go:embed login.sh
 var loginScript string
+
+//go:embed start.sh
+var startScript string
 
 func build(d *stack.Deployment) []stack.Item {
 	var out []stack.Item
 	for _, h := range d.Spec.Controllers {
 		b := d.On(h, name)
 		server(b)
+		certificates(b)
 		if h == d.First() {
 			account(b)
 		}
@@ -64,9 +88,9 @@ func build(d *stack.Deployment) []stack.Item {
 
 // server adds a controller's member of the cluster.
 //
-// Members are started at once and find each other: one that has never been in a
-// cluster looks for the others first, ten times, and only then begins without
-// them. That takes minutes where another does not answer.
+// The first controller's begins the cluster, and the others join it (start.sh). Queues
+// are to have a copy on each of three members: where a member left or came, RabbitMQ
+// sees to it.
 func server(b *stack.Builder) {
 	dir := b.Dir(stack.ConfigDir(name), "", "0755")
 	data := b.Data(user)
@@ -81,9 +105,23 @@ func server(b *stack.Builder) {
 	first := b.Secret("first/user.conf", firstUser(b.D), user)
 	conf := b.Config("rabbitmq.conf", config(b.D, b.Host))
 	distribution := b.Config("distribution.conf", distributionConfig())
-	leaf := b.Leaf(user)
+	// A client that goes from one member to the next goes on to look for the address
+	// of the first in certificates (kombu keeps server_hostname), and would find
+	// itself without any.
+	var others []string
+	for _, h := range b.D.Others(b.Host) {
+		others = append(others, b.D.Address(h))
+	}
+	leaf := b.Leaf(user, others...)
+	needs := []string{"file:" + first, "file:" + leaf, stack.Members}
+	switch {
+	case b.Host != b.D.First():
+		needs = append(needs, stack.OnHost(b.D.First(), "container:"+name))
+	case len(b.D.Spec.Controllers) > 1:
+		needs = append(needs, "container:etcd") // which it asks before it begins
+	}
 	b.Container(container.Resource{
-		Name: name, Image: "infra", User: user, Exec: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"},
+		Name: name, Image: "infra", User: user, Exec: start(b, leaf),
 		Env: map[string]string{
 			"HOME":                  home,
 			"LANG":                  "C.UTF-8",
@@ -97,10 +135,48 @@ func server(b *stack.Builder) {
 			"RABBITMQ_CTL_ERL_ARGS": overTLS(distribution),
 		},
 		Volumes:     []container.Volume{stack.Mount(dir, dir), {Source: data, Target: home}},
-		RestartOn:   []string{conf, distribution, cookie.Path},
+		RestartOn:   []string{conf, distribution, cookie.Path, stack.ConfigDir(name) + "/start.sh"},
 		Ready:       &container.Ready{TCP: fmt.Sprintf("%s:%d", address, stack.RabbitPort), Timeout: "6m"},
 		StopTimeout: "30s",
-	}, "file:"+first, "file:"+leaf)
+	}, needs...)
+}
+
+// none stands for what a member without others is not told.
+const none = "-"
+
+// start is the command line of a member.
+func start(b *stack.Builder, leaf string) []string {
+	var peers []string
+	for _, h := range b.D.Others(b.Host) {
+		peers = append(peers, b.D.Address(h))
+	}
+	script := b.Config("start.sh", startScript)
+	queues, role, begun := "quorum", "other", []string{none, none, none, none}
+	if len(peers) > 0 {
+		begun = b.Begun(leaf)[1:]
+	} else {
+		queues, peers = "classic", []string{none}
+	}
+	if b.Host == b.D.First() {
+		role = "first"
+	}
+	run := []string{"bash", script, node(b.D.Address(b.Host)), queues, role, strings.Join(peers, ",")}
+	return slices.Concat(run, begun, []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"})
+}
+
+// forget makes Erlang read certificates and authorities again when they are next
+// needed: those of RabbitMQ's clients, and those of nodes. By itself it looks for
+// changed files every two minutes.
+const forget = "ssl:clear_pem_cache(), gen_server:call(ssl_pem_cache_dist, {unconditionally_clear_pem_cache, self()})."
+
+// certificates adds the command that makes a member show a new certificate, and
+// believe new authorities, at once: others may show theirs as soon as it is done.
+func certificates(b *stack.Builder) {
+	leaf := stack.LeafFile(name)
+	run, done := stack.Reread(name, transport.Quote("podman", "exec", name, "/usr/lib/rabbitmq/bin/rabbitmqctl", "eval", forget), leaf, stack.CAFile)
+	// One that was started in this run has read them.
+	script := "if " + done + "; then exit 0; fi\n" + run
+	b.Triggered(command.Resource{Name: "rabbitmq certificates", Script: script, Unless: done}, engine.Start, []string{"container:" + name}, "file:"+leaf, "file:"+stack.CAFile)
 }
 
 // overTLS makes an Erlang node speak TLS to other nodes, and a tool to its node. A
@@ -148,10 +224,13 @@ func config(d *stack.Deployment, h *spec.Host) string {
 		"log.file = false",
 	}
 	if len(d.Spec.Controllers) > 1 {
-		lines = append(lines, "cluster_partition_handling = pause_minority", "cluster_formation.peer_discovery_backend = classic_config")
-		for i, c := range d.Spec.Controllers {
-			lines = append(lines, fmt.Sprintf("cluster_formation.classic_config.nodes.%d = %s", i+1, node(d.Address(c))))
-		}
+		lines = append(lines, "cluster_partition_handling = pause_minority",
+			// Queues get a copy on a member that came, and none is waited for on one that left.
+			"quorum_queue.continuous_membership_reconciliation.enabled = true",
+			"quorum_queue.continuous_membership_reconciliation.auto_remove = true",
+			"quorum_queue.continuous_membership_reconciliation.interval = 60000",
+			"quorum_queue.continuous_membership_reconciliation.trigger_interval = 5000",
+			"quorum_queue.continuous_membership_reconciliation.target_group_size = 3")
 	}
 	return stack.Header + strings.Join(lines, "\n") + "\n"
 }

@@ -1,0 +1,263 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/updraft-cloud/updraft/internal/drift"
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/openstack/stack"
+	"github.com/updraft-cloud/updraft/internal/spec"
+	"github.com/updraft-cloud/updraft/internal/status"
+)
+
+// Executor is the [engine.Executor] and [engine.Guard] of the scope.
+type Executor struct {
+	// D has the controllers that stay or come.
+	D *stack.Deployment
+	// Clusters are those that they decide in.
+	Clusters []status.Ensemble
+	// Known returns the controllers that had members before this run.
+	Known func() map[string]Controller
+	// Run runs shell text on a controller as root, and returns what it prints. Its
+	// error says why where the host does not answer.
+	Run func(ctx context.Context, host, script string) (string, error)
+}
+
+// Times within which a controller says how it is, leaves, and is forgotten.
+const (
+	askWithin    = 15 * time.Second
+	leaveWithin  = 3 * time.Minute
+	forgetWithin = 2 * time.Minute
+)
+
+// Observe finds members in place: they join by themselves.
+func (x *Executor) Observe(_ context.Context, _ string, nodes []*engine.Node) ([]drift.Report, error) {
+	out := make([]drift.Report, len(nodes))
+	for i := range out {
+		out[i].Status = drift.InSync
+	}
+	return out, nil
+}
+
+// Apply implements [engine.Executor].
+func (x *Executor) Apply(context.Context, *engine.Node, drift.Report, engine.Cause, func(string)) error {
+	return nil
+}
+
+// going are the controllers that had members and are not in the file, staying those
+// that had and are.
+func (x *Executor) going() (going []Controller, staying []*spec.Host) {
+	known := x.Known()
+	for _, h := range x.D.Spec.Controllers {
+		if _, ok := known[h.Name]; ok {
+			staying = append(staying, h)
+		}
+	}
+	for _, c := range known {
+		if !slices.ContainsFunc(staying, func(h *spec.Host) bool { return h.Name == c.Name }) {
+			going = append(going, c)
+		}
+	}
+	slices.SortFunc(going, func(a, b Controller) int { return strings.Compare(a.Name, b.Name) })
+	return going, staying
+}
+
+// Object implements [engine.Guard]: it says why the clusters would not bear it.
+func (x *Executor) Object(ctx context.Context, r engine.Record) error {
+	if r.Kind != Kind {
+		return nil
+	}
+	going, staying := x.going()
+	if len(staying) == 0 {
+		return errors.New("no controller would stay that has the database. Nothing was changed. Put one of them back into the cloud file, and take it out when the others have joined")
+	}
+	faults := x.look(ctx, going, staying)
+	serving, running := 0, 0
+	var why []string
+	for _, h := range staying {
+		if faults[h.Name] == "" {
+			serving, running = serving+1, running+1
+			continue
+		}
+		why = append(why, faults[h.Name])
+	}
+	for _, c := range going {
+		if faults[c.Name] == "" {
+			running++
+		} else {
+			why = append(why, faults[c.Name])
+		}
+	}
+	return quorum(serving, len(staying), running, len(going)+len(staying), why)
+}
+
+// quorum says why a cluster of which so many serve of those that stay, and so many of
+// all, cannot do without the others.
+func quorum(serving, staying, running, all int, why []string) error {
+	const mend = "Nothing was changed. Bring back what is down first (put the controllers back into the cloud file, updraft up)"
+	switch reasons := strings.Join(why, "; "); {
+	case 2*running <= all:
+		return fmt.Errorf("the clusters of the controllers have no majority, without which nobody leaves: %d of %d serve (%s). %s", running, all, reasons, mend)
+	case 2*serving <= staying:
+		return fmt.Errorf("the clusters of the controllers would have no majority left: of the %d that stay, %d serve (%s). %s; or take out the one that is down instead",
+			staying, serving, reasons, mend)
+	}
+	return nil
+}
+
+// look returns what is wrong with members, by controller; nothing for those that
+// serve in all clusters. Of those that go only whether they answer counts.
+func (x *Executor) look(ctx context.Context, going []Controller, staying []*spec.Host) map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	faults := make([]string, len(staying)+len(going))
+	var g errgroup.Group
+	for i, h := range staying {
+		g.Go(func() error { faults[i] = x.serves(ctx, h); return nil })
+	}
+	for i, c := range going {
+		g.Go(func() error {
+			if _, err := x.Run(ctx, c.Name, "systemctl is-active --quiet mariadb rabbitmq ovn-nb ovn-sb"); err != nil {
+				faults[len(staying)+i] = c.Name + ": " + oneLine(err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // what failed is in faults
+	out := map[string]string{}
+	for i, f := range faults {
+		if i < len(staying) {
+			out[staying[i].Name] = f
+		} else {
+			out[going[i-len(staying)].Name] = f
+		}
+	}
+	return out
+}
+
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
+// serves says which of the controller's members does not serve; "" if all do.
+func (x *Executor) serves(ctx context.Context, h *spec.Host) string {
+	const mark = "\x1e"
+	var script []string
+	for _, e := range x.Clusters {
+		script = append(script, "{ "+e.Ask(h.Name)+"; } 2>/dev/null || :", "printf '"+`\036`+"'")
+	}
+	printed, err := x.Run(ctx, h.Name, strings.Join(script, "\n"))
+	if err != nil {
+		return h.Name + ": " + oneLine(err)
+	}
+	answers := strings.Split(printed, mark)
+	for i, e := range x.Clusters {
+		text := ""
+		if i < len(answers) {
+			text = answers[i]
+		}
+		if m := e.Read(strings.TrimSpace(text)); !m.Serves {
+			return fmt.Sprintf("%s on %s: %s", e.Name, h.Name, m.State)
+		}
+	}
+	return ""
+}
+
+// Seal implements [engine.Guard].
+func (x *Executor) Seal(ctx context.Context, r engine.Record) error { return x.Object(ctx, r) }
+
+// Remove implements [engine.Executor]: the controller's members take leave if it
+// still answers, and the others forget it.
+func (x *Executor) Remove(ctx context.Context, r engine.Record, log func(string)) error {
+	if r.Kind != Kind {
+		return nil
+	}
+	c, err := decode(r)
+	if err != nil {
+		return err
+	}
+	_, staying := x.going()
+	if len(staying) == 0 {
+		return errors.New("no controller stays that could forget it")
+	}
+	answers := x.leave(ctx, c, log)
+	if err := x.forget(ctx, c, staying, log); err != nil {
+		return err
+	}
+	if answers {
+		x.run(ctx, leaveWithin, c.Name, x.text(func(l stack.Leaving) string { return l.Clear }), log)
+	}
+	return nil
+}
+
+// leave has the controller's members take leave, and reports whether it answers.
+func (x *Executor) leave(ctx context.Context, c Controller, log func(string)) bool {
+	if !x.run(ctx, askWithin, c.Name, "true", log) {
+		log(c.Name + " does not answer: the others forget it")
+		return false
+	}
+	x.run(ctx, leaveWithin, c.Name, workers+x.text(func(l stack.Leaving) string { return l.Leave }), log)
+	return true
+}
+
+// workers stops all but the members: first what holds the virtual address, so that
+// nobody asks here any more, then what is at work for others.
+const workers = `systemctl stop keepalived || :
+for f in /etc/containers/systemd/*.container; do
+	name=${f##*/}
+	name=${name%.container}
+	case $name in
+	etcd | mariadb | rabbitmq | ovn-nb | ovn-sb | haproxy | '*') continue ;;
+	esac
+	set -- "$@" "$name"
+done
+test $# = 0 || systemctl stop "$@" || :
+systemctl stop haproxy || :
+`
+
+// text joins the shell text of the services.
+func (x *Executor) text(of func(stack.Leaving) string) string {
+	var out strings.Builder
+	for _, s := range x.D.Services {
+		if t := of(s.Leaving); t != "" {
+			fmt.Fprintf(&out, "(\n%s) || echo '%s: not in order'\n", t, s.Name)
+		}
+	}
+	return out.String()
+}
+
+// run runs text on a controller, tells what it says, and reports whether it ended
+// well.
+func (x *Executor) run(ctx context.Context, within time.Duration, host, text string, log func(string)) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	out, err := x.Run(ctx, host, text)
+	for line := range strings.Lines(out) {
+		log(host + ": " + strings.TrimRight(line, "\n"))
+	}
+	if err != nil {
+		log(host + ": " + oneLine(err))
+	}
+	return err == nil
+}
+
+// forget has one of those that stay tell the clusters to do without the controller.
+func (x *Executor) forget(ctx context.Context, c Controller, staying []*spec.Host, log func(string)) error {
+	for _, s := range x.D.Services {
+		if s.Leaving.Forget == nil {
+			continue
+		}
+		done := slices.ContainsFunc(staying, func(h *spec.Host) bool {
+			return x.run(ctx, forgetWithin, h.Name, "set -eu\n"+s.Leaving.Forget(x.D, h, c.Address), log)
+		})
+		if !done {
+			return fmt.Errorf("no controller that stays has %s forget %s; what they said is in the log above", s.Name, c.Name)
+		}
+	}
+	return nil
+}
