@@ -1,6 +1,7 @@
 package nova
 
 import (
+	_ "embed"
 	"fmt"
 	"path"
 
@@ -20,16 +21,29 @@ func compute(b *stack.Builder) {
 	kvm, qemu := b.Config("virt-kvm.conf", virtConfig("kvm")), b.Config("virt-qemu.conf", virtConfig("qemu"))
 	program := b.Config("started.py", startedProgram)
 	start := b.Config("compute.sh", startProgram(d.Spec.VirtType, program))
+	files := []string{kvm, qemu, start, program}
+	if d.Spec.Storage.Volumes != "" {
+		files = append(files, b.Config("updraft_volumes.py", volumesModule))
+	}
+	volumes := libvirt.Shared(d)
+	for _, f := range files {
+		volumes = append(volumes, stack.Mount(f, f))
+	}
 	identity(b)
 	b.Container(container.Resource{
 		Name: "nova-compute", Image: image, Privileged: true, Exec: []string{"sh", "-eu", start},
-		Volumes:   conf.Mounted(append(libvirt.Shared(d), stack.Mount(kvm, kvm), stack.Mount(qemu, qemu), stack.Mount(start, start), stack.Mount(program, program))...),
+		Volumes:   conf.Mounted(volumes...),
 		Mounts:    libvirt.Mounts(d),
-		RestartOn: conf.Watched(kvm, qemu, start, program),
+		RestartOn: conf.Watched(files...),
 		After:     []string{libvirt.Container},
 		Ready:     &container.Ready{Exec: []string{"test", "-e", started}, Timeout: stack.Patience},
 	}, "container:"+libvirt.Container, "command:"+identityJob, stack.OnHost(d.First(), "container:nova-conductor"))
 }
+
+// volumesModule lies beside the program that runs nova-compute, where Python finds it.
+//
+//go:embed updraft_volumes.py
+var volumesModule string
 
 // Identity is the UUID by which Nova knows what a compute has, and Placement the
 // compute.
@@ -76,9 +90,14 @@ func virtConfig(kind string) string {
 	return f.String()
 }
 
-// vifTimeout is how long, in seconds, a server waits for Neutron to plug its
-// network; then it fails rather than starts without one.
-const vifTimeout = 120
+// How long, in seconds, a server waits for Neutron to plug its network; then it fails
+// rather than starts without one. With several controllers it starts: for a minute after
+// one has died, what OVN tells of some ports is given to that one (Neutron's ring of
+// workers takes so long to forget it), while OVN itself has plugged the network.
+const (
+	vifTimeout       = 120
+	vifTimeoutOfMany = 45
+)
 
 func computeConfig(d *stack.Deployment, host, address string) *stack.INI {
 	f := common(d, address)
@@ -87,7 +106,12 @@ func computeConfig(d *stack.Deployment, host, address string) *stack.INI {
 		"host", host,
 		"compute_driver", "libvirt.LibvirtDriver",
 		"vif_plugging_timeout", vifTimeout,
+		// What ran when the power went runs again when it is back.
+		"resume_guests_state_on_host_boot", true,
 	)
+	if len(d.Spec.Controllers) > 1 {
+		f.SetAll("DEFAULT", "vif_plugging_timeout", vifTimeoutOfMany, "vif_plugging_is_fatal", false)
+	}
 	f.SetAll("libvirt",
 		"hw_machine_type", "x86_64=q35",
 		// How servers move while they run; see package libvirt. A server that writes

@@ -35,7 +35,7 @@ func schedulable(b *stack.Builder, conf stack.Oslo) {
 	}
 	for _, c := range d.Spec.Controllers {
 		b.Triggered(command.Resource{
-			Name: "nova scheduler " + c.Name, Timeout: hostPatience,
+			Name: SchedulerJob(c.Name), Timeout: hostPatience,
 			Script: sinceNow + fmt.Sprintf("until %s; do\n\tsleep 0.5\ndone\n", later(schedulerSeen(c.Name))),
 			Unless: recent(schedulerSeen(c.Name)),
 		}, engine.Start, []string{"command:nova cells"}, slices.Concat(rebooted, []string{stack.OnHost(c, "container:nova-scheduler")})...)
@@ -53,6 +53,9 @@ func schedulable(b *stack.Builder, conf stack.Oslo) {
 		b.Script(job, command.Resource{Script: computeScript(h), Unless: recent(computeSeen(h.Name))})
 	}
 }
+
+// SchedulerJob is the name of the job after which a controller's scheduler is alive.
+func SchedulerJob(host string) string { return "nova scheduler " + host }
 
 // ComputeJob is the name of the job after which servers can be started on a compute.
 func ComputeJob(host string) string { return "nova compute " + host }

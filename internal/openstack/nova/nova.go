@@ -14,7 +14,6 @@ import (
 	_ "embed"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/openstack/api"
@@ -88,7 +87,7 @@ func controller(b *stack.Builder, conf stack.Oslo) {
 		Name: "nova-scheduler", Image: image, User: name, Exec: []string{"python3", program, "nova-scheduler", started},
 		Volumes: conf.Mounted(stack.Mount(program, program)), RestartOn: conf.Watched(program),
 	}, needs...)
-	b.Container(container.Resource{
+	b.Serving(stack.ConsolePort, container.Resource{
 		Name: "nova-novncproxy", Image: image, User: name, Exec: []string{"nova-novncproxy", "--web", d.Release.Path("novnc")},
 		Volumes: conf.Volumes, RestartOn: conf.Paths,
 		Ready: &container.Ready{HTTP: "http://" + stack.HostPort(stack.Local, stack.ConsolePort) + "/vnc_lite.html", Status: []int{200}, Timeout: stack.Patience},
@@ -121,7 +120,7 @@ func placementKnown(d *stack.Deployment) []string {
 func wsgi(b *stack.Builder, conf stack.Oslo, program string, port, processes int, needs []string) {
 	listen := stack.HostPort(stack.Local, port)
 	ini := b.UWSGI(stack.UWSGI{Name: program, App: b.D.Release.Path(program + "-wsgi"), Listen: listen, Processes: processes, Dir: stateDir})
-	b.Container(container.Resource{
+	b.Serving(port, container.Resource{
 		Name: program, Image: image, User: name, Exec: stack.Serve(ini),
 		Volumes: conf.Mounted(stack.Mount(ini, ini)), RestartOn: conf.Watched(ini),
 		Ready: &container.Ready{HTTP: "http://" + listen + "/", Status: []int{200}, Timeout: stack.Patience},
@@ -139,13 +138,17 @@ func common(d *stack.Deployment, address string) *stack.INI {
 	stack.Client(d, &f, "neutron", name)
 	// Images are asked for with the user's own token.
 	f.SetAll("glance", "region_name", d.Spec.Region, "cafile", stack.CAFile)
+	if d.Spec.Storage.Volumes != "" {
+		stack.SignIn(d, &f, "cinder", name)
+		f.SetAll("cinder", "catalog_info", "block-storage::internalURL", "os_region_name", d.Spec.Region)
+	}
 	stack.Locks(&f, path.Join(stateDir, "locks"))
 	f.SetAll("vnc", "enabled", true, "novncproxy_base_url", consoleURL(d))
 	return &f
 }
 
 func consoleURL(d *stack.Deployment) string {
-	return "https://" + d.VIP().String() + ":" + strconv.Itoa(stack.ConsolePort) + "/vnc_lite.html"
+	return d.URL(stack.Endpoint{Port: stack.ConsolePort, Path: "/vnc_lite.html"})
 }
 
 // discoverInterval is how often, in seconds, the scheduler looks for computes that

@@ -43,6 +43,9 @@ def fetch_kernel(self, context, path, image_id, instance, fallback_from_host=Non
 
 if program == "nova-compute":
     from nova.virt.libvirt import driver, utils
+    # Cinder's of that type are files of a mounted file system. Nova has no type for
+    # those whose format is not always raw (gpfs), and that it does not mount (nfs).
+    driver.VOLUME_DRIVERS["updraft"] = "updraft_volumes.VolumeDriver"
     driver.LibvirtDriver._try_fetch_image = fetch_kernel
 service.Service.start = start_and_tell
 conductor.API.wait_until_ready = functools.partialmethod(
