@@ -12,9 +12,12 @@ import (
 )
 
 // Packages are what a host of containers is made of, and what it holds or mounts
-// shared storage with.
+// shared storage with. What optional services ask for comes later: a machine is not made
+// anew for one that is added to a cloud or taken out.
 func Packages(o *spec.OpenStack, h *spec.Host) []string {
-	return slices.Concat(containerhost.Packages(), morePackages(), gluster.Packages(o, h))
+	without := *o
+	without.Storage.Volumes = ""
+	return slices.Concat(containerhost.Packages(), morePackages(), gluster.Packages(&without, h))
 }
 
 // morePackages are what scripts of the services use on the hosts themselves: nft

@@ -12,14 +12,18 @@ import (
 	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/logbundle"
 	"github.com/updraft-cloud/updraft/internal/openstack/api"
+	"github.com/updraft-cloud/updraft/internal/openstack/cinder"
+	"github.com/updraft-cloud/updraft/internal/openstack/etcd"
 	"github.com/updraft-cloud/updraft/internal/openstack/glance"
 	"github.com/updraft-cloud/updraft/internal/openstack/gluster"
 	"github.com/updraft-cloud/updraft/internal/openstack/haproxy"
+	"github.com/updraft-cloud/updraft/internal/openstack/heat"
 	"github.com/updraft-cloud/updraft/internal/openstack/horizon"
 	"github.com/updraft-cloud/updraft/internal/openstack/keepalived"
 	"github.com/updraft-cloud/updraft/internal/openstack/keystone"
 	"github.com/updraft-cloud/updraft/internal/openstack/libvirt"
 	"github.com/updraft-cloud/updraft/internal/openstack/mariadb"
+	"github.com/updraft-cloud/updraft/internal/openstack/masakari"
 	"github.com/updraft-cloud/updraft/internal/openstack/memcached"
 	"github.com/updraft-cloud/updraft/internal/openstack/neutron"
 	"github.com/updraft-cloud/updraft/internal/openstack/nova"
@@ -36,18 +40,46 @@ import (
 	"github.com/updraft-cloud/updraft/internal/status"
 )
 
-// Services returns all services, in the order of their reference.
-func Services() []stack.Service {
+// Services returns the services of a cloud, in the order of their reference: those
+// that every cloud has, and the optional ones that its file asks for.
+func Services(o *spec.OpenStack) []stack.Service {
+	return slices.DeleteFunc(all(), func(s stack.Service) bool { return s.Optional && !slices.Contains(o.Services, s.Name) })
+}
+
+func all() []stack.Service {
 	return []stack.Service{
-		registry.Service(), mariadb.Service(), rabbitmq.Service(), memcached.Service(), haproxy.Service(), keepalived.Service(),
+		registry.Service(), etcd.Service(), mariadb.Service(), rabbitmq.Service(), memcached.Service(), haproxy.Service(), keepalived.Service(),
 		ovn.Service(), openvswitch.Service(), gluster.Service(),
 		keystone.Service(), glance.Service(), placement.Service(), nova.Service(), libvirt.Service(), neutron.Service(), horizon.Service(),
+		heat.Service(), masakari.Service(), cinder.Service(),
 	}
 }
 
 // Images are the container images that hosts need, by role.
-func Images() (controllers, computes []string) {
-	return []string{"infra", "openstack"}, []string{"openstack"}
+func Images(services []stack.Service) (controllers, computes []string) {
+	controllers, computes = []string{"infra", "openstack"}, []string{"openstack"}
+	for _, s := range services {
+		if s.Image != "" {
+			controllers = append(controllers, s.Image)
+		}
+		if s.Image != "" && s.OnComputes {
+			computes = append(computes, s.Image)
+		}
+	}
+	return controllers, computes
+}
+
+// ClientFrom is the container from whose image the stock client is run with these
+// arguments: that of Keystone, but for commands that only an optional service's
+// image has.
+func ClientFrom(services []stack.Service, args []string) string {
+	i := slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-") })
+	for _, s := range services {
+		if i >= 0 && slices.Contains(s.Commands, args[i]) {
+			return s.Image + "-api"
+		}
+	}
+	return "keystone"
 }
 
 // SharedImages is where hosts see the deploy host's store of images.
@@ -59,7 +91,7 @@ const ownImages = "/var/lib/containers/storage"
 // Build returns everything that the deployment asks for on its hosts.
 func Build(d *stack.Deployment) []stack.Item {
 	var out []stack.Item
-	controllers, computes := Images()
+	controllers, computes := Images(d.Services)
 	for _, h := range d.Spec.Controllers {
 		out = append(out, host(d, h, controllers)...)
 	}
@@ -75,7 +107,7 @@ func Build(d *stack.Deployment) []stack.Item {
 // host returns what a host of either role needs before any service.
 func host(d *stack.Deployment, h *spec.Host, images []string) []stack.Item {
 	b := d.On(h, "host")
-	for _, dir := range []string{stack.ConfigRoot, stack.DataRoot} {
+	for _, dir := range []string{stack.ConfigRoot, stack.AuthorityDir, stack.DataRoot} {
 		b.Add(configset.Item{Resource: &directory.Resource{Path: dir, Mode: "0755", Owner: "root", Group: "root"}, Phase: engine.Configure})
 	}
 	b.Add(configset.Item{
@@ -133,7 +165,7 @@ podman image exists %s
 // Clusters says how to see how the parts of the services are that decide together.
 func Clusters(d *stack.Deployment) []status.Ensemble {
 	var out []status.Ensemble
-	for _, s := range Services() {
+	for _, s := range Services(d.Spec) {
 		if s.Clusters != nil {
 			out = append(out, s.Clusters(d)...)
 		}
@@ -168,7 +200,7 @@ func Paused(d *stack.Deployment, container string) bool {
 // Looks are what of the services is worth a look on a host when something is wrong.
 func Looks(d *stack.Deployment, h *spec.Host) []logbundle.Look {
 	var out []logbundle.Look
-	for _, s := range Services() {
+	for _, s := range Services(d.Spec) {
 		if s.Looks != nil {
 			out = append(out, s.Looks(d, h)...)
 		}
@@ -192,24 +224,36 @@ func Answers(d *stack.Deployment) []string {
 // entries in the catalogue. Keystone's own come with its bootstrap.
 func Registered(d *stack.Deployment) []api.Resource {
 	var users []api.ServiceUser
+	var more []api.Resource
 	for _, s := range d.Services {
-		u := api.ServiceUser{User: s.User}
-		if s.User != "" {
-			u.Secret = stack.UserSecret(s.User)
-		}
-		for _, e := range s.Endpoints {
-			if e.Type != "" && e.Type != "identity" {
-				u.Name, u.Type, u.URL = e.Service, e.Type, d.URL(e)
-			}
-		}
-		if u.User != "" || u.Type != "" {
-			users = append(users, u)
+		users = append(users, registered(d, s)...)
+		if s.Accounts != nil {
+			more = append(more, s.Accounts()...)
 		}
 	}
-	return api.Bootstrap(d.Spec.Region, users...)
+	return append(api.Bootstrap(d.Spec.Region, users...), more...)
 }
 
-// Hosts are the hosts of servers as the API knows them. machine is the kind of the
+// registered are a service's entries in the catalogue, its user with the first.
+func registered(d *stack.Deployment, s stack.Service) []api.ServiceUser {
+	var out []api.ServiceUser
+	u := api.ServiceUser{User: s.User}
+	if s.User != "" {
+		u.Secret = stack.UserSecret(s.User)
+	}
+	for _, e := range s.Endpoints {
+		if e.Type != "" && e.Type != "identity" {
+			u.Name, u.Type, u.URL, u.Internal, u.Admin = e.Service, e.Type, d.URL(e), d.InternalURL(e), d.InternalURL(e)
+			out, u = append(out, u), api.ServiceUser{}
+		}
+	}
+	if u.User != "" {
+		out = append(out, u)
+	}
+	return out
+}
+
+// Hosts are the hosts of servers, and the controllers, as the API knows them. machine is the kind of the
 // nodes of machines.
 func Hosts(d *stack.Deployment, machine string) []api.Resource {
 	var out []api.Resource
@@ -219,6 +263,13 @@ func Hosts(d *stack.Deployment, machine string) []api.Resource {
 			outlives = append(outlives, stack.OnHost(h, "container:"+agent))
 		}
 		out = append(out, &api.Host{Name: h.Name, Provider: nova.Identity(d, h), Outlives: outlives})
+	}
+	for _, h := range d.Spec.Controllers {
+		outlives := []string{machine + ":" + h.Name}
+		for _, part := range []string{"nova-conductor", "nova-scheduler", "neutron-server"} {
+			outlives = append(outlives, stack.OnHost(h, "container:"+part))
+		}
+		out = append(out, &api.Controller{Name: h.Name, Outlives: outlives})
 	}
 	return out
 }
@@ -241,10 +292,34 @@ func Known(d *stack.Deployment, host string) []string {
 	return []string{stack.OnHost(d.First(), "command:"+nova.ComputeJob(host))}
 }
 
+// Seen are the IDs of the jobs that wait until Nova has heard of a host. With a
+// controller's conductor they are due for all hosts.
+func Seen(o *spec.OpenStack, host *spec.Host) []string {
+	if o == nil {
+		return nil
+	}
+	first := (&stack.Deployment{Spec: o}).First()
+	switch {
+	case slices.Contains(o.Computes, host):
+		return []string{stack.OnHost(first, "command:"+nova.ComputeJob(host.Name))}
+	case slices.Contains(o.Controllers, host):
+		var out []string
+		for _, c := range o.Controllers {
+			out = append(out, stack.OnHost(first, "command:"+nova.SchedulerJob(c.Name)))
+		}
+		for _, c := range o.Computes {
+			out = append(out, stack.OnHost(first, "command:"+nova.ComputeJob(c.Name)))
+		}
+		return out
+	}
+	return nil
+}
+
 // serving are the containers that answer for a type of service. The first start
 // of each takes its time, and what is asked of it meanwhile fails.
 var serving = map[string][]string{
-	"compute": {"nova-api", "nova-conductor"}, "image": {"glance"}, "network": {"neutron-server"}, "placement": {"placement"},
+	"block-storage": {"cinder-api"},
+	"compute":       {"nova-api", "nova-conductor"}, "image": {"glance"}, "network": {"neutron-server"}, "placement": {"placement"},
 }
 
 // Serving are the references of what must be in place before services of the
@@ -277,9 +352,6 @@ func judging(d *stack.Deployment, kind string) []string {
 	return out
 }
 
-// FUSE reports whether the host mounts file systems that programs serve.
-func FUSE(o *spec.OpenStack, h *spec.Host) bool { return gluster.Uses(o, h) }
-
 // What a host takes in bytes, as measured with one process per API and no
 // servers: 1.5 to 1.9 GiB of memory on a controller and 0.8 on a compute, to
 // which a small server adds 0.2; the databases begin with 250 MiB on disk.
@@ -288,6 +360,11 @@ const (
 	computeMemory    = 1 << 30
 	controllerDisk   = 1 << 30
 	computeDisk      = 512 << 20
+	// An optional service on a controller, and its image unpacked, as measured with Heat: 400 and 420 MiB.
+	// Cinder takes 450 and what serves its volumes 100.
+	optionalMemory = 400 << 20
+	cinderMemory   = 550 << 20
+	optionalImage  = 420 << 20
 	// The images unpacked, and in the registry: 2.0, 1.5 and 0.6 GiB.
 	controllerImages = 2 << 30
 	computeImages    = 3 << 29
@@ -302,7 +379,11 @@ func Room(o *spec.OpenStack, h *spec.Host) (memory, disk int64) {
 	images := int64(computeImages)
 	if slices.Contains(o.Controllers, h) {
 		memory, disk, images = controllerMemory, controllerDisk, controllerImages
+		for _, s := range o.Services {
+			memory += map[string]int64{spec.ServiceCinder: cinderMemory - optionalMemory}[s] + optionalMemory
+		}
 	}
+	images += int64(len(o.Services)) * optionalImage
 	if o.Images == spec.ImagesRegistry {
 		disk += images
 		if h == o.Controllers[0] {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/resource"
@@ -53,9 +54,9 @@ func (a *RoleAssignment) place() string {
 // Services returns "identity".
 func (*RoleAssignment) Services() []string { return []string{"identity"} }
 
-// Needs returns user, role and project.
+// Needs returns user, role, and project or domain.
 func (a *RoleAssignment) Needs() []string {
-	return append([]string{"user:" + a.User, "role:" + a.Role}, projectNeed(a.Project)...)
+	return slices.Concat([]string{"user:" + a.User, "role:" + a.Role}, projectNeed(a.Project), domainNeed(a.Domain))
 }
 
 // Validate checks the declaration.

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/drift"
-	"github.com/updraft-cloud/updraft/internal/engine"
 )
 
 // Host is a host of servers as Nova, Neutron and Placement know it. They make
@@ -290,28 +289,4 @@ func (h *Host) drop(ctx context.Context, v *view, service, path string) error {
 	return err
 }
 
-// Object implements [engine.Guard].
-func (x *Executor) Object(ctx context.Context, rec engine.Record) error {
-	return x.guard(ctx, rec, (*Host).object)
-}
-
-// Seal implements [engine.Guard].
-func (x *Executor) Seal(ctx context.Context, rec engine.Record) error {
-	return x.guard(ctx, rec, (*Host).seal)
-}
-
-func (x *Executor) guard(ctx context.Context, rec engine.Record, ask func(*Host, context.Context, *view) error) error {
-	r, err := decode(rec.Kind, rec.Removal)
-	if err != nil {
-		return err
-	}
-	h, ok := r.(*Host)
-	if !ok {
-		return nil
-	}
-	v, err := x.view(ctx, false, nil)
-	if err != nil {
-		return fmt.Errorf("it cannot be seen which servers are on it: %w", err)
-	}
-	return ask(h, ctx, v)
-}
+func (h *Host) outlives() []string { return h.Outlives }

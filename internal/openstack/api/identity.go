@@ -54,8 +54,8 @@ func (p *Project) Key() string { return p.Name }
 // Services returns "identity".
 func (*Project) Services() []string { return []string{"identity"} }
 
-// Needs returns nothing.
-func (*Project) Needs() []string { return nil }
+// Needs returns the domain.
+func (p *Project) Needs() []string { return domainNeed(p.Domain) }
 
 // Validate checks the declaration.
 func (p *Project) Validate() error {
@@ -98,8 +98,8 @@ func (u *User) Key() string { return u.Name }
 // Services returns "identity".
 func (*User) Services() []string { return []string{"identity"} }
 
-// Needs returns nothing.
-func (*User) Needs() []string { return nil }
+// Needs returns the domain.
+func (u *User) Needs() []string { return domainNeed(u.Domain) }
 
 // Validate checks the declaration.
 func (u *User) Validate() error {

@@ -55,7 +55,7 @@ type Kind struct {
 // Kinds returns all kinds by name.
 func Kinds() []Kind {
 	return []Kind{
-		aggregateKind(), aggregateHostKind(), endpointKind(), flavorKind(), imageKind(), keypairKind(), networkKind(), projectKind(), quotaKind(),
+		aggregateKind(), aggregateHostKind(), domainKind(), endpointKind(), flavorKind(), imageKind(), keypairKind(), networkKind(), projectKind(), quotaKind(),
 		roleKind(), roleAssignmentKind(), routerKind(), securityGroupKind(), serviceKind(), subnetKind(), userKind(),
 	}
 }
@@ -89,7 +89,7 @@ func encode(r Resource) json.RawMessage {
 // decode returns what a record says how to find.
 func decode(kind string, removal json.RawMessage) (Resource, error) {
 	kind = strings.TrimPrefix(kind, kindPrefix)
-	for _, k := range append(Kinds(), hostKind()) {
+	for _, k := range append(Kinds(), hostKind(), controllerKind(), volumesKind()) {
 		if k.Name != kind {
 			continue
 		}
@@ -107,12 +107,12 @@ func decode(kind string, removal json.RawMessage) (Resource, error) {
 const kindPrefix = "openstack."
 
 // Nodes makes nodes of the resources, with edges between those that need each
-// other. A resource of a service also needs that service's public endpoint, if
-// that is among them. Resources of one reference must be the same; they become
+// other. A resource of a service also needs the ways to that service, if
+// they are among them. Resources of one reference must be the same; they become
 // one node.
 func Nodes(resources []Resource) ([]*engine.Node, error) {
 	known := map[string]Resource{}
-	doors := map[string][]string{} // public endpoints by type of service
+	doors := map[string][]string{} // endpoints that updraft uses, by type of service
 	var errs []error
 	for _, r := range resources {
 		ref := Ref(r)
@@ -120,7 +120,7 @@ func Nodes(resources []Resource) ([]*engine.Node, error) {
 			errs = append(errs, fmt.Errorf("%s is declared twice, in different ways", ref))
 		}
 		known[ref] = r
-		if e, ok := r.(*Endpoint); ok && e.Interface == "public" && e.Type != "identity" {
+		if e, ok := r.(*Endpoint); ok && e.Interface != "admin" && e.Type != "identity" {
 			doors[e.Type] = append(doors[e.Type], ref)
 		}
 	}
@@ -173,8 +173,8 @@ func Node(r Resource) *engine.Node {
 	n := &engine.Node{
 		ID: ID(r), Kind: kindPrefix + r.Kind(), Key: r.Key(), Scope: Scope, Phase: engine.Start, Body: Body{r},
 	}
-	if h, ok := r.(*Host); ok {
-		n.Guarded, n.Outlives = true, h.Outlives
+	if g, ok := r.(guarded); ok {
+		n.Guarded, n.Outlives = true, g.outlives()
 	}
 	return n
 }

@@ -192,6 +192,18 @@ func TestAFailureNamesItsStageAndNothingIsLeft(t *testing.T) {
 	}
 }
 
+func TestAServerWhoseDeletionFailedIsDeletedAgain(t *testing.T) {
+	c := newCloud(t)
+	before := c.String()
+	c.Undeleted = 1
+	if r := run(t.Context(), vm(t, c), newPlace(t)); r.Status != verify.Passed {
+		t.Errorf("%s: %s", r.Status, r.Reason)
+	}
+	if diff := cmp.Diff(before, c.String()); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+}
+
 func TestAnInterruptedCheckRemovesWhatItMade(t *testing.T) {
 	c, p := newCloud(t), newPlace(t)
 	before := c.String()

@@ -57,10 +57,15 @@ func (r *vmRun) removeServers(ctx context.Context) error {
 	}
 	return until(ctx, cleaningTime, func(ctx context.Context) error {
 		left, err := r.servers(ctx)
-		if err == nil && len(left) > 0 {
-			return retry.Mark(fmt.Errorf("the server %s is still there (%s)", left[0].ID, left[0].Status), retry.Transient)
+		if err != nil || len(left) == 0 {
+			return err
 		}
-		return err
+		if left[0].Status == "ERROR" { // Nova has given up, and may be asked again
+			if err := r.remove(ctx, "compute", "servers/"+left[0].ID, "the server "+left[0].ID); err != nil {
+				return err
+			}
+		}
+		return retry.Mark(fmt.Errorf("the server %s is still there (%s)", left[0].ID, left[0].Status), retry.Transient)
 	})
 }
 

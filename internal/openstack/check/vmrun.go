@@ -368,10 +368,19 @@ func (r *vmRun) reach(ctx context.Context, try func(context.Context) error) erro
 	return nil
 }
 
-// until tries until it succeeds, or fails for good, or the time is over.
+// until tries until it succeeds, or fails for good, or the time is over: then the
+// error is that of the last try that was not cut short by that.
 func until(ctx context.Context, within time.Duration, try func(context.Context) error) error {
 	start := time.Now()
-	err := retry.Policy{First: pollEvery, Most: pollEvery, Deadline: within}.Do(ctx, nil, try)
+	var last error
+	err := retry.Policy{First: pollEvery, Most: pollEvery, Deadline: within}.Do(ctx, nil, func(ctx context.Context) error {
+		err := try(ctx)
+		if err != nil && ctx.Err() != nil && last != nil {
+			return last
+		}
+		last = err
+		return err
+	})
 	if err != nil && ctx.Err() == nil && retry.ClassOf(err) != retry.Permanent {
 		return fmt.Errorf("not within %s: %w", time.Since(start).Round(time.Second), err)
 	}

@@ -65,7 +65,7 @@ func build(d *stack.Deployment) []stack.Item {
 		ini := b.UWSGI(stack.UWSGI{
 			Name: name, App: d.Release.Path("glance-wsgi"), Listen: listen, Processes: max(processes, d.Spec.Workers), Streams: true,
 		})
-		b.Container(container.Resource{
+		b.Serving(port, container.Resource{
 			Name: name, Image: "openstack", User: name, Exec: stack.Serve(ini),
 			// By which it believes the other controllers.
 			Env:       map[string]string{"REQUESTS_CA_BUNDLE": stack.CAFile},

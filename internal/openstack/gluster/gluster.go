@@ -49,8 +49,8 @@ const (
 // Service returns the service.
 func Service() stack.Service {
 	return stack.Service{
-		Name: name, Build: build, Sections: []string{Instances, Images}, Setting: setting,
-		Doc: "Disks of servers and images on three controllers at once (GlusterFS).",
+		Name: name, Build: build, Sections: []string{Instances, Images, Volumes}, Setting: setting,
+		Doc: "Disks of servers, images and volumes on three controllers at once (GlusterFS).",
 	}
 }
 

@@ -23,13 +23,14 @@ patience=60
 gluster() { timeout 120 gluster --mode=script "$@" </dev/null; }
 
 # order ARGUMENT...: changes a volume. glusterd makes one change at a time, on all
-# servers, and refuses another meanwhile.
+# servers, and refuses another meanwhile; and while servers come to know each other
+# they may lose touch for a moment.
 order() {
 	local i said
 	for ((i = 0; i < patience; i++)); do
 		if said=$(gluster "$@" 2>&1); then return; fi
 		case $said in
-		*'transaction is in progress'* | *'Locking failed'*) sleep 1 ;;
+		*'transaction is in progress'* | *'Locking failed'* | *'not connected'*) sleep 1 ;;
 		*) break ;;
 		esac
 	done
@@ -58,13 +59,29 @@ until_ok() {
 	return 1
 }
 
+# glusterd writes its files anew as servers come and go: what is missing for a moment
+# is looked for again.
 pool_check() {
+	test -s $state/glusterd.info || return 1
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		if pool_is; then return; fi
+		sleep 0.2
+	done
+	return 1
+}
+
+pool_is() {
 	grep -qsx "UUID=$uuid" $state/glusterd.info || return 1
 	for p in $peers; do
 		grep -qsx "hostname1=${p%=*}" "$state/peers/${p#*=}" || return 1
-		if grep -qx state=6 "$state/peers/${p#*=}"; then return 1; fi # rejected
 	done
 }
+
+# rejected succeeds when a server of the pool does not take this one for what it says
+# it is. While a pool is made that is so until the other has its own part of it.
+rejected() { grep -qsx state=6 "$state"/peers/*; }
+
+accepted() { ! rejected; }
 
 # What probing would write is written at once: it comes to the same on all servers
 # in any order, and on one that knows nothing any more. Of volumes it then learns
@@ -88,7 +105,7 @@ pool_apply() {
 		mv "$state/peers.updraft" "$state/peers/${p#*=}"
 	done
 	systemctl start glusterd
-	until_ok pool_check || fail "another server of the pool rejects this one: $(gluster peer status | tr '\n' ';')"
+	until_ok pool_check || fail "glusterd does not keep what it was told of the pool: $(gluster peer status | tr '\n' ';')"
 }
 
 # connected succeeds when all servers of the pool see each other.
@@ -105,25 +122,56 @@ placed() {
 	done
 }
 
+# moved gives copies that are on servers which hold none any more to those which are
+# to hold one and have none, and lets those servers go. A copy that is new is filled.
+moved() {
+	local from to
+	while read -r from; do
+		case " $bricks " in *" ${from%%:*} "*) continue ;; esac
+		for to in $bricks; do
+			grep -q "^brick-[0-9]*=$to:" "$info" || break
+		done
+		order volume replace-brick "$volume" "$from" "$to:$root/$volume/brick" commit force
+		until_ok grep -q "^brick-[0-9]*=$to:" "$info" || fail "the copy on $from was not replaced by one on $to"
+	done <<<"$(gluster volume info "$volume" | sed -n 's/^Brick[0-9]*: //p')"
+}
+
+# strangers has servers leave the pool that the cloud file has no more, as soon as they
+# hold no copy. They may be dead.
+strangers() {
+	local f name
+	for f in "$state"/peers/*; do
+		name=$(sed -n 's/^hostname1=//p' "$f" 2>/dev/null) || continue
+		case " $bricks " in *" $name "*) continue ;; esac
+		if grep -qs "=$name:" "$state"/vols/*/info; then continue; fi
+		order peer detach "$name" force
+	done
+}
+
 options_left() { grep -vxFf "$info" "/etc/updraft/gluster/$volume.options"; }
 
-volume_check() { placed && grep -qx status=1 "$info" && ! options_left >/dev/null; }
+volume_check() { placed && accepted && grep -qx status=1 "$info" && ! options_left >/dev/null; }
 
 volume_apply() {
 	until_ok connected || fail "the servers of the pool do not see each other: $(gluster pool list 2>&1 | tr '\n\t' '; ')"
+	until_ok accepted || fail "another server of the pool rejects this one: $(gluster peer status | tr '\n' ';')"
 	# A server that knows nothing any more learns from the others.
 	for p in $peers; do
 		if test -e "$info"; then break; fi
 		if gluster --remote-host="${p%=*}" volume info "$volume" >/dev/null 2>&1; then until_ok test -e "$info"; fi
 	done
 	if ! test -e "$info"; then
-		order volume create "$volume" replica "$(set -- $bricks; echo $#)" $(printf "%s:$brick " $bricks) force
+		copies=$(set -- $bricks; echo $#) replica=
+		if ((copies > 1)); then replica="replica $copies"; fi
+		order volume create "$volume" $replica $(printf "%s:$brick " $bricks) force
 	fi
+	placed || moved
 	placed || fail "volume $volume has its copies elsewhere: $(grep '^brick-' "$info" | tr '\n' ' ')"
 	left=$(options_left) || :
 	read -ra words <<<"${left//[=$'\n']/ }"
 	if test -n "$left"; then order volume set "$volume" "${words[@]}"; fi
 	if ! grep -qx status=1 "$info"; then order volume start "$volume"; fi
+	strangers
 }
 
 brick_check() {
@@ -145,6 +193,7 @@ brick_apply() {
 	if test -d "$brick/.glusterfs"; then
 		order volume start "$volume" force
 	else
+		test -n "$peers" || fail "the only copy of volume $volume is not in $brick any more"
 		until_ok connected || fail "the servers of the pool do not see each other"
 		mounted
 		last=${brick##*brick}
@@ -201,6 +250,12 @@ whole_check() {
 }
 
 whole_now() {
+	if test -z "$peers"; then # the only copy lacks nothing that another has
+		brick=$root/$volume/$(sed -n "s/^brick-[0-9]*=$address:.*-//p" "$info")
+		said="it is not served"
+		brick_check
+		return
+	fi
 	said=$(gluster volume heal "$volume" info summary 2>&1)
 	awk -v copies="$(set -- $bricks; echo $#)" '
 		/^Status: Connected/ { up++ }

@@ -18,6 +18,7 @@ import (
 const (
 	Instances = "instances"
 	Images    = "images"
+	Volumes   = "volumes"
 )
 
 // volume is one of them: who mounts it where, and whose its top is.
@@ -45,12 +46,18 @@ func volumes(o *spec.OpenStack) []volume {
 			name: Images, clients: o.Controllers, target: Target(Images), user: "glance", mode: "0750", before: []string{"glance"},
 		})
 	}
+	if o.Storage.Volumes == spec.StorageGluster {
+		out = append(out, volume{
+			name: Volumes, clients: slices.Concat(o.Controllers, o.Computes), target: Target(Volumes), mode: "0711",
+			before: []string{"cinder-volume", "libvirtd", "nova-compute"}, options: diskOptions(),
+		})
+	}
 	return out
 }
 
 // Target is where a volume is mounted.
 func Target(volume string) string {
-	service := map[string]string{Instances: "nova", Images: "glance"}[volume]
+	service := map[string]string{Instances: "nova", Images: "glance", Volumes: "cinder"}[volume]
 	return path.Join(stack.DataDir(service), volume)
 }
 

@@ -15,8 +15,10 @@
 package haproxy
 
 import (
+	_ "embed"
 	"fmt"
 	"path"
+	"slices"
 
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/engine"
@@ -31,6 +33,9 @@ const (
 	// AlivePath on the loopback interface.
 	AlivePort = 8404
 	AlivePath = "/alive"
+	// UsefulPort is where it tells, at AlivePath, whether requests that come to this
+	// host can be served: whether it reaches a database in which a majority is.
+	UsefulPort = 8405
 )
 
 // defaultTimeout is how long a request may take, in seconds.
@@ -41,6 +46,9 @@ func Service() stack.Service {
 	return stack.Service{Name: name, Doc: "TLS and load balancing for all APIs and the database, at the virtual address (HAProxy).", Build: build}
 }
 
+//go:embed drain.sh
+var drainScript string
+
 func configFile() string { return path.Join(stack.ConfigDir(name), "haproxy.cfg") }
 
 func build(d *stack.Deployment) []stack.Item {
@@ -49,21 +57,50 @@ func build(d *stack.Deployment) []stack.Item {
 		b := d.On(h, name)
 		dir := b.Dir(stack.ConfigDir(name), "", "0755")
 		run := b.Runtime("/run/" + name)
-		cert, key := d.Secrets.Certificate(name, d.VIP().String())
-		watched := []string{b.Secret("vip.pem", cert+key, name), b.Leaf(name), b.Config("haproxy.cfg", config(d, h))}
-		nonlocal := &sysctl.Resource{Name: "net.ipv4.ip_nonlocal_bind", Value: "1"}
-		if d.VIP().Is6() {
-			nonlocal.Name = "net.ipv6.ip_nonlocal_bind"
+		cert, key := d.Secrets.Certificate(name, names(d)...)
+		var before []string
+		if replicated(d) {
+			before = []string{"/usr/bin/bash", b.Config(path.Base(stack.DrainScript), drainScript), "hops"}
 		}
-		b.Add(configset.Item{Resource: nonlocal, Phase: engine.Configure})
+		watched := []string{b.Secret("vip.pem", cert+key, name), b.Leaf(name), b.Config("haproxy.cfg", config(d, h)), stack.CAFile}
+		needs := []string{run}
+		for _, key := range nonlocal(d) {
+			b.Add(configset.Item{Resource: &sysctl.Resource{Name: key, Value: "1"}, Phase: engine.Configure})
+			needs = append(needs, "sysctl:"+key)
+		}
 		b.Container(container.Resource{
 			Name: name, Image: "infra",
 			Exec:     []string{"haproxy", "-W", "-db", "-f", configFile()},
 			Volumes:  []container.Volume{stack.Mount(dir, dir), {Source: "/run/" + name, Target: "/run/" + name}},
-			ReloadOn: watched, Reload: []string{"kill", "-USR2"},
+			ReloadOn: watched, Reload: []string{"kill", "-USR2"}, BeforeStop: before,
 			Ready: &container.Ready{HTTP: fmt.Sprintf("http://127.0.0.1:%d%s", AlivePort, AlivePath), Status: []int{200}},
-		}, "sysctl:"+nonlocal.Name, run)
+		}, needs...)
 		out = append(out, b.Items()...)
+	}
+	return out
+}
+
+// names are the addresses that the certificate is for.
+func names(d *stack.Deployment) []string {
+	var out []string
+	for _, a := range d.VIPs() {
+		out = append(out, a.String())
+	}
+	return out
+}
+
+// nonlocal are the settings by which HAProxy may listen at addresses that another
+// controller has.
+func nonlocal(d *stack.Deployment) []string {
+	var out []string
+	for _, a := range d.VIPs() {
+		key := "net.ipv4.ip_nonlocal_bind"
+		if a.Is6() {
+			key = "net.ipv6.ip_nonlocal_bind"
+		}
+		if !slices.Contains(out, key) {
+			out = append(out, key)
+		}
 	}
 	return out
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func TestGolden(t *testing.T) {
-	stacktest.Golden(t, haproxy.Service(), stack.Service{Name: "api", Endpoints: []stack.Endpoint{
+	stacktest.GoldenPublic(t, haproxy.Service(), stack.Service{Name: "api", Endpoints: []stack.Endpoint{
 		{Service: "api", Type: "compute", Port: 8774, Path: "/v2.1", Check: "/", Status: "200"},
 		{Port: 443, Check: "/login", Status: "200", Sticky: true, Timeout: 600},
 	}})

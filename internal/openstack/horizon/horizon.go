@@ -57,7 +57,7 @@ func build(d *stack.Deployment) []stack.Item {
 			Processes: d.Spec.Workers, Threads: threads, Static: [][2]string{{"/static", static}},
 		})
 		// uWSGI begins as root, as the port is a privileged one.
-		b.Container(container.Resource{
+		b.Serving(stack.DashboardPort, container.Resource{
 			Name: name, Image: "openstack", Exec: stack.Serve(ini),
 			Volumes: []container.Volume{
 				stack.Mount(local, settingsFile), stack.Mount(key, key), stack.Mount(ini, ini), {Source: data, Target: keyDir},
@@ -84,9 +84,11 @@ func localSettings(d *stack.Deployment) string {
 	var b strings.Builder
 	b.WriteString(stack.Header)
 	set := func(key string, value any) { fmt.Fprintf(&b, "%s = %s\n", key, python(value)) }
-	set("ALLOWED_HOSTS", append([]string{d.VIP().String(), "localhost", "127.0.0.1"}, addresses(d)...))
+	set("ALLOWED_HOSTS", slices.Concat(hosts(d), []string{"localhost", "127.0.0.1"}, addresses(d)))
 	fmt.Fprintf(&b, "with open(%s) as f:\n    SECRET_KEY = f.read().strip()\n", python(stack.ConfigDir(name)+"/secret-key"))
 	set("OPENSTACK_KEYSTONE_URL", d.AuthURL())
+	// The pages ask the APIs for their users.
+	set("OPENSTACK_ENDPOINT_TYPE", "internalURL")
 	set("OPENSTACK_SSL_CACERT", stack.CAFile)
 	set("OPENSTACK_KEYSTONE_DEFAULT_ROLE", "member")
 	fmt.Fprintf(&b, "AVAILABLE_REGIONS = [(%s, %s)]\n", python(d.AuthURL()), python(d.Spec.Region))
@@ -115,6 +117,19 @@ func localSettings(d *stack.Deployment) string {
 var settingRE = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
 
 // addresses are the controllers', by which HAProxy and probes ask.
+// hosts are the addresses of the pages as browsers send them (RFC 3986, section 3.2.2).
+func hosts(d *stack.Deployment) []string {
+	var out []string
+	for _, a := range d.VIPs() {
+		if a.Is6() {
+			out = append(out, "["+a.String()+"]")
+			continue
+		}
+		out = append(out, a.String())
+	}
+	return out
+}
+
 func addresses(d *stack.Deployment) []string {
 	var out []string
 	for _, h := range d.Spec.Controllers {

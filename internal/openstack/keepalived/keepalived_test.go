@@ -7,4 +7,4 @@ import (
 	"github.com/updraft-cloud/updraft/internal/openstack/stack/stacktest"
 )
 
-func TestGolden(t *testing.T) { stacktest.Golden(t, keepalived.Service()) }
+func TestGolden(t *testing.T) { stacktest.GoldenPublic(t, keepalived.Service()) }

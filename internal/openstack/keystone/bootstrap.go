@@ -25,12 +25,12 @@ func bootstrap(b *stack.Builder, conf stack.Oslo, needs []string) {
 	d := b.D
 	program := b.Config("bootstrap.py", bootstrapProgram)
 	password := b.Secret("admin-password", d.Secrets.Password(stack.SecretAdmin), name)
-	url := d.AuthURL()
+	public, internal := d.PublicAuthURL(), d.AuthURL()
 	run := []string{
 		"python3", program, password, strings.Join(d.Memcached(), ","),
 		"--bootstrap-username", "admin", "--bootstrap-project-name", "admin", "--bootstrap-role-name", "admin",
 		"--bootstrap-service-name", name, "--bootstrap-region-id", d.Spec.Region,
-		"--bootstrap-public-url", url, "--bootstrap-internal-url", url, "--bootstrap-admin-url", url,
+		"--bootstrap-public-url", public, "--bootstrap-internal-url", internal, "--bootstrap-admin-url", internal,
 	}
 	job := stack.Job{
 		Name: "keystone bootstrap", Image: "openstack", User: name, Run: run,
@@ -42,16 +42,16 @@ func bootstrap(b *stack.Builder, conf stack.Oslo, needs []string) {
 	b.Script(job, command.Resource{
 		Script: fmt.Sprintf("%s\n(umask 077; printf %%s \"%s\" >%s)\n", stack.RunJob, state, note),
 		Unless: strings.Join([]string{
-			fmt.Sprintf(`test "$(%s)" = 3`, stack.SQL(endpointsQuery(d.Spec.Region, url))),
+			fmt.Sprintf(`test "$(%s)" = 3`, stack.SQL(endpointsQuery(d.Spec.Region, public, internal))),
 			fmt.Sprintf(`test "%s" = "$(cat %s)"`, state, note),
 		}, " && "),
 	})
 }
 
 // endpointsQuery counts Keystone's own entries in the catalogue.
-func endpointsQuery(region, url string) string {
+func endpointsQuery(region, public, internal string) string {
 	return fmt.Sprintf("SELECT COUNT(*) FROM keystone.endpoint e JOIN keystone.service s ON s.id = e.service_id "+
-		"WHERE s.type = \"identity\" AND e.enabled AND e.region_id = %s AND e.url = %s", literal(region), literal(url))
+		"WHERE s.type = \"identity\" AND e.enabled AND e.region_id = %s AND e.url = IF(e.interface = \"public\", %s, %s)", literal(region), literal(public), literal(internal))
 }
 
 // passwordState is shell text of what the administrator's password in the

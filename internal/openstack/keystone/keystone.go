@@ -8,8 +8,6 @@
 package keystone
 
 import (
-	"strconv"
-
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/resource/container"
 )
@@ -61,7 +59,7 @@ func serve(b *stack.Builder, conf stack.Oslo, needs []string) {
 	ini := b.UWSGI(stack.UWSGI{
 		Name: name, App: b.D.Release.Path("keystone-wsgi"), Listen: listen, Processes: b.D.Spec.Workers, Threads: threads,
 	})
-	b.Container(container.Resource{
+	b.Serving(stack.KeystonePort, container.Resource{
 		Name: name, Image: "openstack", User: name, Exec: stack.Serve(ini),
 		Volumes:   conf.Mounted(stack.Mount(ini, ini)),
 		RestartOn: conf.Watched(ini),
@@ -72,7 +70,7 @@ func serve(b *stack.Builder, conf stack.Oslo, needs []string) {
 func config(d *stack.Deployment) *stack.INI {
 	var f stack.INI
 	stack.Logging(&f)
-	f.Set("DEFAULT", "public_endpoint", "https://"+d.VIP().String()+":"+strconv.Itoa(stack.KeystonePort))
+	// Links lead to where the request came to (public_endpoint would be one for all).
 	stack.DatabaseSection(d, &f, "database", name, name)
 	f.Set("token", "provider", "fernet")
 	// Receipts have a repository of their own by default, which is not there.

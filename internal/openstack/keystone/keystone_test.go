@@ -7,4 +7,4 @@ import (
 	"github.com/updraft-cloud/updraft/internal/openstack/stack/stacktest"
 )
 
-func TestWhatItAsksFor(t *testing.T) { stacktest.Golden(t, keystone.Service()) }
+func TestWhatItAsksFor(t *testing.T) { stacktest.GoldenPublic(t, keystone.Service()) }

@@ -17,6 +17,7 @@ package libvirt
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/configset"
@@ -48,15 +49,13 @@ func build(d *stack.Deployment) []stack.Item {
 		data := b.Dir(stack.DataDir(name), "", "0711")
 		definitions := b.Dir(stack.DataDir(name)+"-definitions", "", "0700")
 		b.Dir(ServersDir(), "", "0711")
-		disks, mounts := "directory:"+gluster.Target(gluster.Instances), Mounts(d)
-		if len(mounts) > 0 {
-			disks = gluster.Mounted(gluster.Instances)
-		} else {
-			b.Dir(gluster.Target(gluster.Instances), "", "0711")
+		disks := mounted(d)
+		if !slices.Contains(shared(d), gluster.Instances) {
+			disks = append(disks, "directory:"+b.Dir(gluster.Target(gluster.Instances), "", "0711"))
 		}
 		daemon := b.Config("libvirtd.conf", daemonConfig(d, h))
 		qemu := b.Config("qemu.conf", qemuConfig(d.Address(h)))
-		leaf, proofs := proofs(b)
+		told, proofs := proofs(b)
 		start := b.Config("start.sh", startProgram)
 		hook := hook(b)
 		run := b.Runtime("/run/libvirt", "/run/openvswitch")
@@ -67,12 +66,12 @@ func build(d *stack.Deployment) []stack.Item {
 				container.Volume{Source: definitions, Target: "/etc/libvirt/qemu"},
 				stack.Mount(daemon, "/etc/libvirt/libvirtd.conf"), stack.Mount(qemu, "/etc/libvirt/qemu.conf"),
 				stack.Mount(hook, "/etc/libvirt/hooks/qemu"), stack.Mount(config, config)),
-			Mounts:    mounts,
+			Mounts:    Mounts(d),
 			RestartOn: []string{daemon, qemu, start, hook},
-			ReloadOn:  []string{leaf},
+			ReloadOn:  told,
 			Reload:    []string{"virt-admin", "server-update-tls", "libvirtd"},
 			Ready:     &container.Ready{Unix: "/run/libvirt/libvirt-sock"},
-		}, append(proofs, run, "directory:"+data, "directory:"+definitions, disks)...)
+		}, slices.Concat(proofs, []string{run, "directory:" + data, "directory:" + definitions}, disks)...)
 		out = append(out, b.Items()...)
 	}
 	return out
@@ -87,25 +86,52 @@ func ServersDir() string { return stack.DataDir("nova") }
 // A file system that is mounted below the servers' directory anew, as its program
 // has died, shows in running containers as well.
 func Shared(d *stack.Deployment) []container.Volume {
-	servers := container.Volume{Source: ServersDir(), Target: "/var/lib/nova"}
-	if len(Mounts(d)) > 0 {
-		servers.Options = "rslave"
-	}
-	return []container.Volume{
+	out := []container.Volume{
 		{Source: "/dev", Target: "/dev"},
 		{Source: "/run/libvirt", Target: "/run/libvirt"},
 		{Source: "/run/openvswitch", Target: "/run/openvswitch"},
 		{Source: stack.DataDir(name), Target: path.Join("/var/lib", name)},
-		servers,
 	}
+	servers := container.Volume{Source: ServersDir(), Target: "/var/lib/nova"}
+	for _, v := range shared(d) {
+		above := path.Dir(gluster.Target(v))
+		if above == servers.Source {
+			servers.Options = "rslave"
+			continue
+		}
+		out = append(out, container.Volume{Source: above, Target: path.Join("/var/lib", path.Base(above)), Options: "rslave"})
+	}
+	return append(out, servers)
+}
+
+// shared are the volumes of GlusterFS that servers' disks are on.
+func shared(d *stack.Deployment) []string {
+	var out []string
+	if d.Spec.Storage.Instances == spec.StorageGluster {
+		out = append(out, gluster.Instances)
+	}
+	if d.Spec.Storage.Volumes == spec.StorageGluster {
+		out = append(out, gluster.Volumes)
+	}
+	return out
 }
 
 // Mounts are the mount points without which neither of the two may start.
 func Mounts(d *stack.Deployment) []string {
-	if d.Spec.Storage.Instances != spec.StorageGluster {
-		return nil
+	var out []string
+	for _, v := range shared(d) {
+		out = append(out, gluster.Target(v))
 	}
-	return []string{gluster.Target(gluster.Instances)}
+	return out
+}
+
+// mounted are references to them.
+func mounted(d *stack.Deployment) []string {
+	var out []string
+	for _, v := range shared(d) {
+		out = append(out, gluster.Mounted(v))
+	}
+	return out
 }
 
 // daemonConfig lets only root in, and the libvirtd of other computes. The identity
@@ -159,8 +185,11 @@ const startProgram = stack.Header + `if test -c /dev/kvm; then
 	gid=$(stat --format=%g /dev/kvm)
 	sed -i "s/^kvm:.*/kvm:x:$gid:` + user + `/" /etc/group
 fi
-# Where libvirt looks for what it shows to others.
+# Where libvirt looks for what it shows to others, and libvirtd, whatever its
+# configuration says, when it is told to read that again.
 mkdir -p /etc/pki/CA /etc/pki/libvirt/private
+ln -sf "$1/server-cert.pem" /etc/pki/libvirt/servercert.pem
+ln -sf "$1/server-key.pem" /etc/pki/libvirt/private/serverkey.pem
 ln -sf "$1/ca-cert.pem" /etc/pki/CA/cacert.pem
 ln -sf "$1/client-cert.pem" /etc/pki/libvirt/clientcert.pem
 ln -sf "$1/client-key.pem" /etc/pki/libvirt/private/clientkey.pem
@@ -189,8 +218,11 @@ exit 0
 func hook(b *stack.Builder) string {
 	p := path.Join(stack.ConfigDir(name), "hook")
 	count, after := "4", ""
-	if len(Mounts(b.D)) > 0 {
-		count, after = "5", " After as 1 "+gluster.Unit(gluster.Instances)
+	if all := shared(b.D); len(all) > 0 {
+		count, after = "5", fmt.Sprintf(" After as %d", len(all))
+		for _, v := range all {
+			after += " " + gluster.Unit(v)
+		}
 	}
 	text := strings.NewReplacer("@count@", count, "@after@", after).Replace(hookProgram)
 	b.Add(configset.Item{

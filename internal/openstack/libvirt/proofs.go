@@ -18,17 +18,19 @@ func proofDir() string { return path.Join(stack.ConfigDir(name), "pki") }
 func authority() string { return path.Join(proofDir(), "ca-cert.pem") }
 
 // proofs adds the certificate of the host's libvirtd and QEMUs, under the names that
-// QEMU looks for, and returns its file and references to all of it.
+// QEMU looks for, and returns what libvirtd has to be told of when it changes, and
+// references to all of it.
 //
 // Source: QEMU's documentation, "TLS setup for network services".
-func proofs(b *stack.Builder) (leaf string, needs []string) {
-	leaf = b.Leaf(user)
+func proofs(b *stack.Builder) (told, needs []string) {
+	leaf := b.Leaf(user)
 	b.Dir(proofDir(), "", "0755")
-	needs = []string{"file:" + leaf, "file:" + b.Config("pki/ca-cert.pem", b.D.Secrets.Authority())}
+	told = []string{leaf, b.Config("pki/ca-cert.pem", b.D.Secrets.Authority())}
+	needs = []string{"file:" + told[0], "file:" + told[1]}
 	for _, file := range []string{"server-cert.pem", "server-key.pem", "client-cert.pem", "client-key.pem"} {
 		link := &symlink.Resource{Path: path.Join(proofDir(), file), Target: leaf}
 		b.Add(configset.Item{Resource: link, Phase: engine.Configure})
 		needs = append(needs, "symlink:"+link.Path)
 	}
-	return leaf, needs
+	return told, needs
 }

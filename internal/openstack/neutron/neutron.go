@@ -58,7 +58,7 @@ func server(b *stack.Builder) {
 		job := stack.Job{Image: image, User: name, Run: withConfig("neutron-db-manage", "upgrade", "heads"), Volumes: conf.Volumes, Needs: conf.Needs()}
 		schema = b.Schema(stack.Schema{Job: job, Database: name, Witness: "standardattributes"})
 	}
-	b.Container(container.Resource{
+	b.Serving(port, container.Resource{
 		Name: "neutron-server", Image: image, User: name, Exec: withConfig("neutron-server"),
 		Volumes: conf.Mounted(leafVolume()), RestartOn: conf.Paths,
 		Ready: &container.Ready{HTTP: "http://" + stack.HostPort(stack.Local, port) + "/", Status: []int{200}, Timeout: stack.Patience},

@@ -43,6 +43,7 @@ give_apply() {
 	vs --may-exist add-br "$bridge" -- --may-exist add-port "$bridge" "$nic" -- set Bridge "$bridge" \
 		"datapath_type=$datapath" "other_config:hwaddr=\"$(cat "/sys/class/net/$nic/address")\""
 	unmanaged "$nic" "$bridge"
+	present "$bridge"
 	for a; do
 		ip address delete "$a" dev "$nic" 2>/dev/null || :
 		ip address replace "$a" dev "$bridge"
@@ -62,6 +63,15 @@ take_check() {
 	nic=$2
 	shift 3
 	for a; do has "$nic" "${a%/*}" || return 1; done
+}
+
+# present waits for a bridge's interface. Of a bridge that the database knows, as after a
+# boot, nobody else does: there is nothing to change, and the daemon is still making it.
+present() {
+	until test -e "/sys/class/net/$1"; do
+		test "$SECONDS" -lt 60 || break
+		sleep 0.1
+	done
 }
 
 # A kernel that has the datapath now, and had not before.

@@ -221,6 +221,8 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/bash ` + script + ` apply
 TimeoutStartSec=120
+Restart=on-failure
+RestartSec=1
 
 [Install]
 WantedBy=ovs-vswitchd.service

@@ -47,7 +47,7 @@ func serve(b *stack.Builder, conf stack.Oslo, schema string) {
 	ini := b.UWSGI(stack.UWSGI{
 		Name: name, App: b.D.Release.Path("placement-wsgi"), Listen: listen, Processes: b.D.Spec.Workers, Threads: threads,
 	})
-	b.Container(container.Resource{
+	b.Serving(port, container.Resource{
 		Name: name, Image: "openstack", User: name, Exec: stack.Serve(ini),
 		Volumes:   conf.Mounted(stack.Mount(ini, ini)),
 		RestartOn: conf.Watched(ini),

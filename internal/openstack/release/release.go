@@ -31,6 +31,10 @@ type Release struct {
 	Title string `json:"title"`
 	// Images are what its services run in.
 	Images []oci.Recipe `json:"images"`
+	// Optional are those of services that a cloud has only when its file says so.
+	// They are images of their own, so that other clouds neither build, pull nor
+	// keep any of it.
+	Optional []oci.Recipe `json:"optional,omitempty"`
 	// Paths are where the images have files and directories, by names of our own.
 	Paths map[string]string `json:"paths"`
 	// Heads are the rows of alembic_version that a fully upgraded schema has, by
@@ -80,7 +84,7 @@ func Load(name string) (*Release, error) {
 func paths() []string {
 	return []string{
 		"keystone-wsgi", "glance-wsgi", "placement-wsgi", "nova-api-wsgi", "nova-metadata-wsgi", "neutron-api-wsgi",
-		"novnc", "horizon", "horizon-wsgi", "horizon-static",
+		"heat-api-wsgi", "heat-api-cfn-wsgi", "masakari-wsgi", "cinder-wsgi", "novnc", "horizon", "horizon-wsgi", "horizon-static",
 	}
 }
 
@@ -93,7 +97,7 @@ func decode(data []byte) (*Release, error) {
 		return nil, err
 	}
 	var errs []error
-	for _, i := range r.Images {
+	for _, i := range r.all() {
 		errs = append(errs, i.Check())
 	}
 	for _, name := range paths() {
@@ -112,9 +116,12 @@ func (r *Release) From(registry string) *Release {
 	return &c
 }
 
+// all are the images of a cloud that asks for everything.
+func (r *Release) all() []oci.Recipe { return slices.Concat(r.Images, r.Optional) }
+
 // Recipe returns what the image of that name is made of.
 func (r *Release) Recipe(name string) (oci.Recipe, error) {
-	for _, i := range r.Images {
+	for _, i := range r.all() {
 		if i.Name == name {
 			return i, nil
 		}

@@ -21,7 +21,11 @@ const (
 	ConfigRoot = "/etc/updraft"
 	DataRoot   = "/var/lib/updraft"
 	RunRoot    = "/run/updraft"
-	CAFile     = ConfigRoot + "/ca.pem"
+	// AuthorityDir has the certificates of authorities to believe, as CAFile.
+	// Containers mount the directory: a file that is mounted by itself stays the
+	// old one.
+	AuthorityDir = ConfigRoot + "/authority"
+	CAFile       = AuthorityDir + "/ca.pem"
 )
 
 // ConfigDir is where a service's configuration lies on a host.
@@ -109,16 +113,33 @@ func (b *Builder) file(f file.Resource) string {
 }
 
 // Container adds a container whose image is given by its short name. Host
-// networking and the cloud's CA come by themselves. It starts after all that the
-// mounted and watched paths and needs name.
+// networking and the cloud's authority come by themselves: it has to look at that
+// file again by itself, or have it among what it is reloaded or restarted on. It
+// starts after all that the mounted and watched paths and needs name.
 func (b *Builder) Container(c container.Resource, needs ...string) {
 	image := ImageReady(c.Image)
 	c.Image = b.D.Release.Image(c.Image)
-	c.Volumes = append(slices.Clone(c.Volumes), container.Volume{Source: CAFile, Target: CAFile, Options: "ro"})
-	if !slices.Contains(c.RestartOn, CAFile) {
-		c.RestartOn = append(slices.Clone(c.RestartOn), CAFile)
-	}
+	c.Volumes = append(slices.Clone(c.Volumes), authority())
 	b.Add(configset.Item{Resource: &c, Phase: engine.Start, Needs: slices.Concat([]string{image, "file:" + CAFile}, needs), Triggers: triggers(slices.Concat(c.RestartOn, c.ReloadOn))})
+}
+
+// authority is the volume of what is to be believed.
+func authority() container.Volume { return Mount(AuthorityDir, AuthorityDir) }
+
+// DrainScript takes a controller's program out of HAProxy and gives it back (package
+// haproxy), where there are several controllers.
+const DrainScript = ConfigRoot + "/haproxy/drain.sh"
+
+// Serving is [Builder.Container] for a program that HAProxy sends requests to, at that
+// port: it ends when it has answered those that it has, and others get the next.
+func (b *Builder) Serving(port int, c container.Resource, needs ...string) {
+	if len(b.D.Spec.Controllers) > 1 {
+		script := func(verb string) []string {
+			return []string{"/usr/bin/bash", DrainScript, verb, strconv.Itoa(port), b.Host.Name}
+		}
+		c.BeforeStart, c.BeforeStop = script("enter"), script("leave")
+	}
+	b.Container(c, needs...)
 }
 
 // ImageReady is the reference of what must be in place on a host before a
@@ -163,7 +184,7 @@ func (b *Builder) podman(j Job) []string {
 	if j.User != "" {
 		run = append(run, "--user="+j.User)
 	}
-	for _, v := range append(slices.Clone(j.Volumes), container.Volume{Source: CAFile, Target: CAFile, Options: "ro"}) {
+	for _, v := range append(slices.Clone(j.Volumes), authority()) {
 		run = append(run, "--volume="+volume(v))
 	}
 	return append(append(run, b.D.Release.Image(j.Image)), j.Run...)

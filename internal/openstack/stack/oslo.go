@@ -14,14 +14,14 @@ const Project = "service"
 // Client sets how a service's user signs in to Keystone, in the section of a
 // client of another service, and whose endpoints it takes.
 func Client(d *Deployment, f *INI, section, user string) {
-	signIn(d, f, section, user)
+	SignIn(d, f, section, user)
 	f.Set(section, "region_name", d.Spec.Region)
 }
 
-// signIn sets what keystoneauth's plugin "password" asks for.
+// SignIn sets what keystoneauth's plugin "password" asks for.
 //
 // Source: keystoneauth's documentation, "Loading Plugins Options".
-func signIn(d *Deployment, f *INI, section, user string) {
+func SignIn(d *Deployment, f *INI, section, user string) {
 	f.SetAll(section,
 		"auth_type", "password",
 		"auth_url", d.AuthURL(),
@@ -43,6 +43,7 @@ func Authtoken(d *Deployment, f *INI, user string) {
 	f.SetAll(section,
 		"www_authenticate_uri", d.AuthURL(),
 		"memcached_servers", strings.Join(d.Memcached(), ","),
+		"memcache_pool_dead_retry", cacheRetry,
 		"service_token_roles", "service",
 		"service_token_roles_required", true,
 	)
@@ -53,7 +54,7 @@ func Authtoken(d *Deployment, f *INI, user string) {
 func ServiceUser(d *Deployment, f *INI, user string) {
 	const section = "service_user"
 	f.Set(section, "send_service_user_token", true)
-	signIn(d, f, section, user)
+	SignIn(d, f, section, user)
 }
 
 // DatabaseSection sets where a service keeps its data. Services are started while
@@ -105,8 +106,15 @@ func Cache(d *Deployment, f *INI) {
 		"enabled", true,
 		"backend", "oslo_cache.memcache_pool",
 		"memcache_servers", strings.Join(d.Memcached(), ","),
+		"memcache_dead_retry", cacheRetry,
 	)
 }
+
+// cacheRetry is for how many seconds a memcached that did not answer is done without.
+// It is 300 by default. All of a controller's are reached through its HAProxy: with that
+// restarted, each token of each request would be looked up in Keystone for five minutes,
+// which is too much for Keystone.
+const cacheRetry = 2
 
 // Oslo is the configuration of a service on a host, as its containers see it.
 type Oslo struct {

@@ -22,10 +22,11 @@ password = ` + stacktest.Secrets{}.Password("keystone-glance") + `
 user_domain_name = Default
 project_name = service
 project_domain_name = Default
-cafile = /etc/updraft/ca.pem
+cafile = /etc/updraft/authority/ca.pem
 region_name = RegionOne
 www_authenticate_uri = https://10.88.0.10:5000/v3
 memcached_servers = 127.0.0.1:11220,127.0.0.1:11221,127.0.0.1:11222
+memcache_pool_dead_retry = 2
 service_token_roles = service
 service_token_roles_required = true
 `

@@ -26,35 +26,35 @@ func TestOverridesAreChecked(t *testing.T) {
 		"what a service knows is fine": {`{nova: {DEFAULT: {cpu_allocation_ratio: 4}}}`, ""},
 		"an unknown section is a warning with the closest": {
 			`{nova: {libvrit: {virt_type: qemu}}}`,
-			`cloud.yaml:14:68: warning: nova is not known to have a section "libvrit" (did you mean "libvirt"?)`,
+			`cloud.yaml:15:68: warning: nova is not known to have a section "libvrit" (did you mean "libvirt"?)`,
 		},
 		"an unknown service is an error with the closest": {
 			`{nvoa: {DEFAULT: {debug: true}}}`,
-			`cloud.yaml:14:58: error: there is no service "nvoa" whose settings could be overridden (did you mean "nova"?)`,
+			`cloud.yaml:15:58: error: there is no service "nvoa" whose settings could be overridden (did you mean "nova"?)`,
 		},
 		"a service without sections takes none": {
 			`{memcached: {DEFAULT: {debug: true}}}`,
-			`cloud.yaml:14:63: error: there is no service "memcached" whose settings could be overridden (there is nova)`,
+			`cloud.yaml:15:63: error: there is no service "memcached" whose settings could be overridden (there is nova)`,
 		},
 		"a map is no value": {
 			`{nova: {DEFAULT: {debug: {a: b}}}}`,
-			`cloud.yaml:14:76: error: openstack.overrides.nova.DEFAULT.debug: a setting cannot be a map (write a text, a number, true, false, or a list of these)`,
+			`cloud.yaml:15:76: error: openstack.overrides.nova.DEFAULT.debug: a setting cannot be a map (write a text, a number, true, false, or a list of these)`,
 		},
 		"nothing is no value": {
 			`{nova: {DEFAULT: {debug: null}}}`,
-			`cloud.yaml:14:69: error: openstack.overrides.nova.DEFAULT.debug: a setting cannot be nothing (write a text, a number, true, false, or a list of these)`,
+			`cloud.yaml:15:69: error: openstack.overrides.nova.DEFAULT.debug: a setting cannot be nothing (write a text, a number, true, false, or a list of these)`,
 		},
 		"a section is a map": {
 			`{nova: {DEFAULT: true}}`,
-			`cloud.yaml:14:68: error: openstack.overrides.nova.DEFAULT is no map (write {KEY: VALUE})`,
+			`cloud.yaml:15:68: error: openstack.overrides.nova.DEFAULT is no map (write {KEY: VALUE})`,
 		},
 		"a section cannot end its own line": {
 			`{nova: {"a]\n[b": {debug: true}}}`,
-			`cloud.yaml:14:69: error: "a]\n[b" is not the name of a section (use letters, digits and _.:-)`,
+			`cloud.yaml:15:69: error: "a]\n[b" is not the name of a section (use letters, digits and _.:-)`,
 		},
 		"a key cannot hold a value": {
 			`{nova: {DEFAULT: {"a = b": true}}}`,
-			`cloud.yaml:14:78: error: "a = b" is not the name of a setting (use letters, digits and _.-)`,
+			`cloud.yaml:15:78: error: "a = b" is not the name of a setting (use letters, digits and _.-)`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

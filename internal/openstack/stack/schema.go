@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -17,6 +18,8 @@ type Schema struct {
 	Database string
 	// Like is the database that has the same schema; "" for Database itself.
 	Like string
+	// Versions is the table of revisions, where it is not alembic_version.
+	Versions string
 	// Witness is a table that has rows as soon as the service was used.
 	Witness string
 }
@@ -43,7 +46,7 @@ func DatabaseReady(database string) []string {
 // Schema adds the job that brings a schema to where the image's code expects it,
 // and returns a reference to it.
 //
-// The work is done when the database's revisions (alembic_version) are the newest
+// The work is done when the database's revisions are the newest
 // of the code. Where the release does not say which these are, the job notes those
 // that it left behind for the image it used, and the note is what the database is
 // compared with: it never says that something was done, only what would be right.
@@ -59,7 +62,7 @@ func (b *Builder) Schema(s Schema) string {
 	}
 	s.Name = s.Database + " schema"
 	s.Needs = slices.Concat(DatabaseReady(s.Database), s.Needs)
-	have := fmt.Sprintf("$(%s | tr '\\n' ' ')", SQL("SELECT version_num FROM "+s.Database+".alembic_version ORDER BY version_num"))
+	have := fmt.Sprintf("$(%s | tr '\\n' ' ')", SQL("SELECT version_num FROM "+s.Database+"."+cmp.Or(s.Versions, "alembic_version")+" ORDER BY version_num"))
 	heads := slices.Sorted(slices.Values(b.D.Release.Head(s.Like)))
 	var done, note string
 	if len(heads) > 0 {

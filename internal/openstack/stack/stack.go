@@ -18,6 +18,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/configset"
 	"github.com/updraft-cloud/updraft/internal/diag"
 	"github.com/updraft-cloud/updraft/internal/logbundle"
+	"github.com/updraft-cloud/updraft/internal/openstack/api"
 	"github.com/updraft-cloud/updraft/internal/spec"
 	"github.com/updraft-cloud/updraft/internal/status"
 )
@@ -34,6 +35,8 @@ type Service struct {
 	// Clusters says how to see how those of its parts are that decide together; nil
 	// for none.
 	Clusters func(d *Deployment) []status.Ensemble
+	// Leaving is how its member on a controller leaves the others.
+	Leaving Leaving
 	// Stores are what of it a backup has; nil for nothing.
 	Stores func(d *Deployment) []backup.Store
 	// Looks are what is worth a look on a host when something is wrong; nil for no
@@ -46,6 +49,18 @@ type Service struct {
 	// User is the service's own user in Keystone's project "service", with the
 	// roles admin and service and the password of UserSecret(User); "" for none.
 	User string
+	// Accounts are what else it needs in Keystone, and what of it is guarded; nil for
+	// nothing.
+	Accounts func() []api.Resource
+	// Optional says that a cloud has it only when its file asks for it.
+	Optional bool
+	// Image is an image of the service's own, which controllers have beside those of
+	// every cloud; "" for none. Computes have it, too, when OnComputes is set.
+	Image      string
+	OnComputes bool
+	// Commands are those of the stock client, by their first words, that only this
+	// image has: they are run from it.
+	Commands []string
 	// Sections are those of its configuration that the user may override; none
 	// when it takes no overrides.
 	Sections []string
@@ -92,6 +107,11 @@ type Endpoint struct {
 	Peers bool
 }
 
+// ForUsers reports whether the cloud's users come there, and not only services.
+func (e Endpoint) ForUsers() bool {
+	return e.Type != "" || e.Port == DashboardPort || e.Port == ConsolePort
+}
+
 // Secrets are the cloud's own. Each is made on first use and is the same from
 // then on.
 type Secrets interface {
@@ -132,8 +152,12 @@ type Deployment struct {
 	Services []Service
 	// KeysProgram keeps Keystone's keys on controllers.
 	KeysProgram []byte
+	// GuardProgram watches members of Galera, where there are several controllers.
+	GuardProgram []byte
 	// RegistryProgram serves images to hosts, where they come from a registry.
 	RegistryProgram []byte
+	// RecoveryProgram watches over computes.
+	RecoveryProgram []byte
 	// Recipes are what images are made of, as JSON by their names, where the first
 	// controller builds them; empty where the deployer does.
 	Recipes map[string]string
@@ -160,17 +184,36 @@ func (d *Deployment) Hosts() []*spec.Host {
 	return slices.Concat(d.Spec.Controllers, d.Spec.Computes)
 }
 
-// URL returns where an endpoint answers for clients.
-func (d *Deployment) URL(e Endpoint) string {
-	return "https://" + netip.AddrPortFrom(d.VIP(), uint16(e.Port)).String() + e.Path
+// PublicVIP is the address that users are told.
+func (d *Deployment) PublicVIP() netip.Addr { return d.Spec.UserAddress() }
+
+// VIPs are all addresses that the APIs answer on, that of the cloud itself first.
+func (d *Deployment) VIPs() []netip.Addr {
+	out := []netip.Addr{d.VIP()}
+	for _, v := range d.Spec.Public {
+		out = append(out, v.Address)
+	}
+	return out
 }
 
-// AuthURL is Keystone's.
-func (d *Deployment) AuthURL() string {
-	return "https://" + netip.AddrPortFrom(d.VIP(), KeystonePort).String() + "/v3"
+// URL returns where an endpoint answers for the cloud's users, InternalURL where it
+// does for services among themselves.
+func (d *Deployment) URL(e Endpoint) string { return at(d.PublicVIP(), e.Port, e.Path) }
+
+// InternalURL is the URL of an endpoint for services.
+func (d *Deployment) InternalURL(e Endpoint) string { return at(d.VIP(), e.Port, e.Path) }
+
+// AuthURL is Keystone's for services, PublicAuthURL that for users.
+func (d *Deployment) AuthURL() string { return at(d.VIP(), KeystonePort, "/v3") }
+
+// PublicAuthURL is the URL of Keystone for users.
+func (d *Deployment) PublicAuthURL() string { return at(d.PublicVIP(), KeystonePort, "/v3") }
+
+func at(vip netip.Addr, port int, path string) string {
+	return "https://" + netip.AddrPortFrom(vip, uint16(port)).String() + path //nolint:gosec // ports are constants
 }
 
-// Endpoint returns the URL of the service of that type in the catalogue.
+// Endpoint returns the URL for users of the service of that type in the catalogue.
 func (d *Deployment) Endpoint(kind string) string {
 	for _, s := range d.Services {
 		for _, e := range s.Endpoints {
@@ -202,6 +245,7 @@ const (
 	OVNSouthPort  = 6642
 	MetadataPort  = 8775
 	ConsolePort   = 6080
+	EtcdPort      = 2379
 	DashboardPort = 443
 )
 

@@ -1,7 +1,9 @@
 package stack
 
 import (
+	"fmt"
 	"path"
+	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/spec"
 )
@@ -20,6 +22,22 @@ func LeafFile(service string) string { return path.Join(ConfigDir(service), leaf
 func (b *Builder) Leaf(user string, names ...string) string {
 	cert, key := b.D.Secrets.Certificate(b.Service+"-"+b.Host.Name, append([]string{b.Host.Name, b.D.Address(b.Host)}, names...)...)
 	return b.Secret(leafName, cert+key, user)
+}
+
+// Reread returns shell text for a command that makes a running container read files
+// again: what does so, and what succeeds when that happened after the last of the
+// files changed. One that was started since has read them anyway.
+func Reread(container, script string, files ...string) (run, done string) {
+	mark := path.Join(RunRoot, container+".read")
+	// What is read is as new as the mark at least, whatever is written meanwhile. The
+	// kernel's clock for files has steps of up to 10 ms, and one that was written in the
+	// same step would not be older than the mark.
+	run = fmt.Sprintf("sleep 0.02\ntouch %[1]s.new\n%[2]s\nmv %[1]s.new %[1]s\n", mark, script)
+	var newer []string
+	for _, f := range files {
+		newer = append(newer, fmt.Sprintf("{ test %[1]s.read -nt %[2]s || test %[1]s.pid -nt %[2]s; }", path.Join(RunRoot, container), f))
+	}
+	return run, strings.Join(newer, " && ")
 }
 
 // Local is where what HAProxy stands before listens: on its own host alone. What

@@ -3,6 +3,7 @@ package stack
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // UWSGI is a WSGI application served by uWSGI.
@@ -27,6 +28,11 @@ type UWSGI struct {
 
 // PythonUWSGI is uWSGI with Python in all images.
 const PythonUWSGI = "/usr/bin/uwsgi_python3"
+
+// patience is how long a worker may take for a request; it is replaced then. HAProxy
+// has given the request up for 10 s, and a worker that waits for what never comes takes
+// no other. What sends or takes files is let alone.
+const patience = 70 * time.Second
 
 // String renders the configuration.
 //
@@ -72,6 +78,8 @@ func (u UWSGI) String() string {
 			set(on, true)
 		}
 		set("socket-timeout", 30)
+	} else {
+		set("harakiri", int(patience/time.Second))
 	}
 	set("add-header", "Connection: close") // uWSGI's own sockets keep no connection
 	return b.String()

@@ -57,6 +57,8 @@ type Cloud struct {
 	// Boot decides what becomes of a new server: its console log, and a fault
 	// in place of ACTIVE if not empty.
 	Boot func(server obj) (console, fault string)
+	// Undeleted is how many deletions of servers are taken and end in ERROR.
+	Undeleted int
 }
 
 // New returns a cloud in which Keystone was bootstrapped, and, unless bare, the

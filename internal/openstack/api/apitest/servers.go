@@ -27,6 +27,10 @@ func (c *Cloud) servers(path []string, r *http.Request) (int, any) {
 		refuse(http.StatusNotFound, "Instance %s could not be found.", path[1])
 	}
 	switch {
+	case r.Method == http.MethodDelete && c.Undeleted > 0:
+		c.Undeleted--
+		s["status"] = "ERROR"
+		return http.StatusNoContent, nil
 	case r.Method == http.MethodDelete:
 		s["deleting"] = true
 		return http.StatusNoContent, nil
@@ -125,3 +129,6 @@ func (c *Cloud) SetWhere(plural, attr, value string, changes map[string]any) {
 		}
 	}
 }
+
+// AddVolume adds a volume of Cinder's.
+func (c *Cloud) AddVolume(name, status string) { c.Add("volumes", obj{"name": name, "status": status}) }

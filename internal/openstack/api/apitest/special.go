@@ -39,6 +39,8 @@ func (c *Cloud) route(service string, path []string, r *http.Request) (int, any)
 		return c.agents(path, r)
 	case at == "compute/os-aggregates":
 		return c.aggregates(path, r)
+	case at == "block-storage/volumes":
+		return http.StatusOK, obj{"volumes": append([]obj{}, c.things["volumes"]...)}
 	case at == "compute/servers" || at == "compute/os-hypervisors" || at == "compute/os-services":
 		return c.servers(path, r)
 	}

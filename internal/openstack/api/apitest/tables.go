@@ -212,6 +212,8 @@ func (c *Cloud) crud(t table, rest []string, r *http.Request) (int, any) {
 	switch {
 	case r.Method == http.MethodGet:
 		return http.StatusOK, obj{t.single: public(o)}
+	case r.Method == http.MethodDelete && t.plural == "domains" && o["enabled"] == true:
+		refuse(http.StatusForbidden, "Cannot delete a domain that is enabled, please disable it first.")
 	case r.Method == http.MethodDelete:
 		c.drop(t.plural, o)
 		return http.StatusNoContent, nil

@@ -36,12 +36,22 @@ networks:
   mgmt: {cidr: 10.88.0.0/24}
   data: {cidr: 10.88.1.0/24}
   ext: {cidr: 10.88.2.0/24}
+  public: {cidr: 203.0.113.0/24, cidr6: "2001:db8::/64"}
 vips:
   api: {network: mgmt, address: 10.88.0.10, group: controller}
 `
 
-// Small is a cloud of one controller and one compute, Large one of three and two.
+// Small is a cloud of one controller and one compute, Large one of three and two, and
+// Public one whose users are in a network of their own, with both families of addresses.
 const (
+	Public = head + `  users: {network: public, address: 203.0.113.10, group: controller}
+  users6: {network: public, address: "2001:db8::10", group: controller}
+groups:
+  controller: {count: 3, nics: [mgmt, public]}
+  compute: {count: 1, nics: [mgmt, data, ext]}
+openstack: {vip: api, public: [users, users6], external: [ext]}
+`
+
 	Small = head + `
 groups:
   controller: {count: 1, nics: [mgmt, data, ext]}
@@ -73,7 +83,25 @@ func Deployment(t *testing.T, cloud string, services ...stack.Service) *stack.De
 // services that it looks at.
 func Golden(t *testing.T, s stack.Service, others ...stack.Service) {
 	t.Helper()
-	for name, cloud := range map[string]string{"small": Small, "large": Large} {
+	GoldenOf(t, map[string]string{"small": Small, "large": Large}, s, others...)
+}
+
+// GoldenLarge is Golden for a service that only a large cloud can have.
+func GoldenLarge(t *testing.T, s stack.Service, others ...stack.Service) {
+	t.Helper()
+	GoldenOf(t, map[string]string{"large": Large}, s, others...)
+}
+
+// GoldenPublic is Golden for a service that users come to, with a network for these.
+func GoldenPublic(t *testing.T, s stack.Service, others ...stack.Service) {
+	t.Helper()
+	GoldenOf(t, map[string]string{"small": Small, "large": Large, "public": Public}, s, others...)
+}
+
+// GoldenOf is Golden for clouds by the names of their files.
+func GoldenOf(t *testing.T, clouds map[string]string, s stack.Service, others ...stack.Service) {
+	t.Helper()
+	for name, cloud := range clouds {
 		t.Run(name, func(t *testing.T) {
 			d := Deployment(t, cloud, append([]stack.Service{s}, others...)...)
 			got := Render(t, s.Build(d))
@@ -162,6 +190,7 @@ func (Release) Path(name string) string { return "/usr/bin/" + name }
 func (Release) UID(user string) int { return uids[user] }
 
 var uids = map[string]int{
-	"mysql": 610, "rabbitmq": 611, "memcache": 612, "haproxy": 613, "keystone": 620, "glance": 621, "placement": 622,
+	"mysql": 610, "rabbitmq": 611, "memcache": 612, "haproxy": 613, "etcd": 614, "keystone": 620, "glance": 621, "placement": 622,
 	"nova": 623, "neutron": 624, "horizon": 625, "libvirt-qemu": 626, "openvswitch": 627, "registry": 628,
+	"heat": 630, "masakari": 631, "cinder": 632,
 }
