@@ -32,13 +32,16 @@ destroy: build ## take the example cloud away again
 test: test-deps build check unit lab ## everything that CI runs
 
 check: $(GOLANGCI) ## the repository's rules: layers, shape, vet, linters, generated files
-	@go vet ./... && go test ./internal/archtest && $(GOLANGCI) run && tools/generated.sh
+	@go vet -tags endure ./... && go test ./internal/archtest && $(GOLANGCI) run && tools/generated.sh
 
 unit: ## tests that need no root and no network
 	@go test ./cmd/... ./internal/... ./tests/script/...
 
 lab: build ## tests on real systemd hosts in namespaces (root); nothing may be skipped
-	@mkdir -p dist/tests && REQUIRE=lab go test -count=1 -timeout 40m -p 1 -v -artifacts -outputdir dist/tests ./tests/lab/... ./tests/e2e/... | tools/brief.sh
+	@tools/lab.sh
+
+endure: build ## the bad days of three controllers that take too long for every day
+	@mkdir -p dist/tests && ENDURE=1 REQUIRE=lab go test -tags endure -count=1 -timeout 120m -v -run 'TestHighlyAvailable|TestControllers' -artifacts -outputdir dist/tests ./tests/e2e | tools/brief.sh dist/tests/log
 
 bench: build ## benchmarks with their rivals; writes bench/results
 	@go run ./bench/cmd/bench
@@ -58,4 +61,4 @@ clean: ## remove what was built
 $(GOLANGCI):
 	@GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
-.PHONY: help deps test-deps man agents build up destroy test check unit lab bench fuzz generate clean
+.PHONY: endure help deps test-deps man agents build up destroy test check unit lab bench fuzz generate clean

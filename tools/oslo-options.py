@@ -2,7 +2,7 @@
 
 oslo-options.py DISTRIBUTION... — run in a container image of the release, with
 the Python distributions that have settings of the service (nova os-vif). Those of
-the libraries that all services share are added. The output is a file options.txt
+the libraries that services share are added, as far as the image has them. The output is a file options.txt
 of a service in internal/openstack: a line "[SECTION]", and below it a line
 "NAME TYPE" for each setting. Types are bool, int, float (each with :LEAST..MOST
 where they are bounded), choice:A|B, and text for all that take any text.
@@ -41,9 +41,10 @@ def name_of(t):
 def main(distributions):
     logging.disable(logging.CRITICAL)
     namespaces = []
-    for d in distributions + SHARED:
+    have = {d.name for d in importlib.metadata.distributions()}
+    for d in distributions + [s for s in SHARED if s in have]:
         for e in importlib.metadata.distribution(d).entry_points:
-            if e.group == "oslo.config.opts" and ".tests." not in e.value:
+            if e.group == "oslo.config.opts" and "tests." not in e.value:
                 namespaces.append(e.name)
     known = {}
     for _, groups in generator._list_opts(sorted(set(namespaces))):

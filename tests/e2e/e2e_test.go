@@ -74,9 +74,13 @@ func newCloud(t *testing.T, name, text string) *cloud {
 	return c
 }
 
-// keptDir is a temporary directory that stays as long as the cloud it describes.
+// keptDir is a temporary directory that stays as long as the cloud it describes: that
+// of a run before, whose cloud was kept, if AGAIN names it.
 func keptDir(t *testing.T) string {
 	t.Helper()
+	if dir := os.Getenv("AGAIN"); dir != "" {
+		return dir
+	}
 	dir, err := os.MkdirTemp("", "updraft-e2e-")
 	if err != nil {
 		t.Fatal(err)

@@ -188,3 +188,22 @@ func rebooted(t *testing.T, c *cloud) {
 		t.Errorf("init was started at %q, after the reboot at %q, and later at %q", before, after, again)
 	}
 }
+
+// TestUnitsAreEnabledSideBySide has many units enabled at once. Until systemd has
+// read the symlinks of one, it calls all others outdated.
+func TestUnitsAreEnabledSideBySide(t *testing.T) {
+	const text = `    - unit: {name: beside%d.service, enabled: true, state: started, content: "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sleep 0.%d\n[Install]\nWantedBy=multi-user.target\n"}
+      needs: ["file:/etc/beside%[2]d"]
+`
+	var b strings.Builder
+	b.WriteString(strings.NewReplacer("labinline", "labbeside", "10.89.25.", "10.89.26.", "512MiB", "256MiB").Replace(inlineHead) + "    resources:\n")
+	for i := range 5 {
+		fmt.Fprintf(&b, "    - file: {path: /etc/beside%d, content: \"x\\n\"}\n", i)
+	}
+	for i := range 40 {
+		fmt.Fprintf(&b, text, i, i%5)
+	}
+	c := newCloud(t, "labbeside", b.String())
+	c.run("up")
+	c.expectNoChanges()
+}

@@ -55,7 +55,8 @@ func planOneMore(t *testing.T, c *cloud) {
 			host = m[3]
 			continue
 		}
-		known := host == "" || host == "compute2" || strings.HasPrefix(m[2], "hosts:") || host == "controller1" && m[2] == "command:nova"
+		known := host == "" || host == "compute2" || strings.HasPrefix(m[2], "hosts:") || host == "controller1" && m[2] == "command:nova" ||
+			m[2] == "aggregate_host:east/compute2"
 		if !known {
 			t.Errorf("one more compute, and the plan touches %s of %s", m[2], host)
 		}

@@ -18,7 +18,7 @@ func moved(t *testing.T, c *cloud) {
 	client := c.client(t)
 	client("security", "group", "create", "reach")
 	client("security", "group", "rule", "create", "--protocol", "icmp", "reach")
-	client("server", "create", "--image", "proof", "--flavor", "proof", "--network", "private", "--security-group", "reach", "--availability-zone", "nova:compute1", "--wait", "stay")
+	client("server", "create", "--image", "proof", "--flavor", "proof", "--network", "private", "--security-group", "reach", "--availability-zone", "east:compute1", "--wait", "stay")
 	address := strings.TrimSpace(client("floating", "ip", "create", "ext", "-f", "value", "-c", "floating_ip_address"))
 	client("server", "add", "floating", "ip", "stay", address)
 	c.awaitWithin(2*time.Minute, "the server answers", func() bool { return c.ping(address) == nil })
@@ -52,12 +52,24 @@ func evacuated(_ *testing.T, c *cloud) {
 	client := c.client(c.t)
 	client("--os-compute-api-version", "2.11", "compute", "service", "set", "--down", "compute2", "nova-compute")
 	_, _ = c.tryClient(c.t)("server", "evacuate", "stay") // done, and then an error of the client's own
+	defer c.tell("server", "show", "stay")
+	defer c.tell("server", "event", "list", "stay")
+	defer c.tell("console", "log", "show", "--lines", "20", "stay")
+	defer c.tell("port", "list", "--long")
 	c.awaitWithin(2*time.Minute, "the server is on compute1", func() bool { return c.hostOf(client) == "compute1" })
 	address := strings.TrimSpace(client("floating", "ip", "list", "-f", "value", "-c", "Floating IP Address"))
-	c.awaitWithin(2*time.Minute, "the server answers from compute1", func() bool { return c.ping(address) == nil })
+	c.awaitWithin(4*time.Minute, "the server answers from compute1", func() bool { return c.ping(address) == nil })
 	client("server", "delete", "--wait", "stay")
 	client("floating", "ip", "delete", address)
 	client("security", "group", "delete", "reach")
+}
+
+// tell logs what the stock client answers, if the test has failed.
+func (c *cloud) tell(args ...string) {
+	if c.t.Failed() {
+		out, err := c.tryClient(c.t)(args...)
+		c.t.Logf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
 }
 
 func (c *cloud) hostOf(client func(...string) string) string {

@@ -31,7 +31,7 @@ func openstackCloud(t *testing.T, name string) string {
 // TestOpenStackFromNothingToAServer raises the example, killed in every phase on
 // the way, and looks at it as its users do.
 func TestOpenStackFromNothingToAServer(t *testing.T) {
-	c := newCloud(t, "e2eos", openstackCloud(t, "e2eos"))
+	c := newCloud(t, "e2eos", zoned(t, openstackCloud(t, "e2eos")))
 	spy := watchProcesses(t)
 	t.Run("a plan of nothing creates everything and makes nothing", func(t *testing.T) {
 		c := c.with(t)
@@ -76,7 +76,10 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 	t.Run("the stock client works with the files handed over", func(t *testing.T) { stockClient(t, c.with(t)) })
 	t.Run("a browser trusts the authority handed over", func(t *testing.T) { authority(t, c.with(t)) })
 	t.Run("tokens and credentials outlive the keys that made them", func(t *testing.T) { keyRotations(t, c.with(t)) })
+	t.Run("certificates and the authority are replaced while the APIs are asked", func(t *testing.T) { rotations(t, c.with(t)) })
 	t.Run("an option of Nova restarts Nova and nothing else", func(t *testing.T) { novaOption(t, c.with(t)) })
+	t.Run("Heat comes and goes", func(t *testing.T) { stacks(t, c.with(t)) })
+	t.Run("Cinder comes and goes", func(t *testing.T) { cinder(t, c.with(t)) })
 	t.Run("day 2", func(t *testing.T) { day2(t, c.with(t)) })
 	t.Run("no secret is in a plan of changed files", func(t *testing.T) { noSecretsInPlans(t, c.with(t)) })
 	t.Run("a power cut of everything, and changed files", func(t *testing.T) {
@@ -88,6 +91,16 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 		c.expectSettled()
 	})
 	t.Run("what was deleted is back from a backup", func(t *testing.T) { backupRestore(t, c.with(t)) })
+}
+
+// zoned is a cloud whose computes are in an availability zone.
+func zoned(t *testing.T, text string) string {
+	t.Helper()
+	const count = "  compute:\n    count: 1\n"
+	if !strings.Contains(text, count) {
+		t.Fatal("the example no longer has one compute")
+	}
+	return strings.Replace(text, count, count+"    zone: east\n", 1)
 }
 
 // killInSync kills updraft and a schema's sync once it has made some tables.

@@ -38,7 +38,7 @@ func plainPrograms() map[string]string {
 }
 
 // mutual are the ports at which clients have to show a certificate, too.
-func mutual() []int { return []int{4567, 6641, 6642, 6643, 6644, 11211, 25672} }
+func mutual() []int { return []int{2379, 2380, 3307, 4567, 6641, 6642, 6643, 6644, 11211, 25672} }
 
 // mutualPrograms are such programs. They end the connection without an alert.
 func mutualPrograms() []string { return []string{"glusterd", "glusterfsd", "libvirtd"} }

@@ -87,7 +87,7 @@ func storageCloud(t *testing.T, authority pki.Authority) string {
 	given := func(host string, r resource.Resource) { add(host, configset.Item{Resource: r}) }
 	hosts := map[string]map[string]any{}
 	for _, h := range d.Hosts() {
-		for _, p := range []string{stack.ConfigRoot, stack.DataRoot, stack.DataDir("nova"), stack.DataDir("glance")} {
+		for _, p := range []string{stack.ConfigRoot, stack.AuthorityDir, stack.DataRoot, stack.DataDir("nova"), stack.DataDir("glance")} {
 			given(h.Name, &directory.Resource{Path: p, Mode: "0755", Owner: "root", Group: "root"})
 		}
 		given(h.Name, &file.Resource{Path: stack.CAFile, Content: authority.Cert, Mode: "0644", Owner: "root", Group: "root"})

@@ -104,6 +104,7 @@ func newBox(t *testing.T, images ...string) *box {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		endOthers(holder.Process.Pid)
 		_ = end.Close()
 		_ = holder.Wait()
 	})
@@ -111,6 +112,26 @@ func newBox(t *testing.T, images ...string) *box {
 	b.pid = holder.Process.Pid
 	b.deployment()
 	return b
+}
+
+// endOthers kills what is left in a process's network: daemons such as Erlang's epmd
+// outlive who started them.
+func endOthers(pid int) {
+	const space = "/proc/%d/ns/net"
+	own, err := os.Readlink(fmt.Sprintf(space, pid))
+	if err != nil {
+		return
+	}
+	entries, _ := os.ReadDir("/proc") // there is nothing to do about it
+	for _, e := range entries {
+		other, err := strconv.Atoi(e.Name())
+		if err != nil || other == pid {
+			continue
+		}
+		if theirs, err := os.Readlink(fmt.Sprintf(space, other)); err == nil && theirs == own {
+			_ = syscall.Kill(other, syscall.SIGKILL) // it may have ended
+		}
+	}
 }
 
 func mk(t *testing.T, elem ...string) {

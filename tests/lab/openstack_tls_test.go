@@ -3,6 +3,7 @@ package lab_test
 import (
 	"encoding/base64"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -40,8 +41,14 @@ func (b *box) foreign() string {
 // it: with TLS 1.3, a server that does not says so afterwards.
 func (b *box) handshake(port int, options string) error {
 	b.t.Helper()
+	return b.trusting(stack.CAFile, port, options)
+}
+
+// trusting is handshake with authorities of its own.
+func (b *box) trusting(authorities string, port int, options string) error {
+	b.t.Helper()
 	text := fmt.Sprintf("{ sleep 1; echo; } | timeout 10 openssl s_client -brief -verify_return_error -CAfile %s -verify_ip 10.88.0.11 -connect 10.88.0.11:%d %s",
-		stack.CAFile, port, options)
+		authorities, port, options)
 	out, err := b.run("-c", "podman run box/infra:x bash -o pipefail -c "+transport.Quote(text))
 	if err == nil && (strings.Contains(out, "alert") || !strings.Contains(out, "Verification: OK")) {
 		err = fmt.Errorf("%s", lastLines(out))
@@ -86,6 +93,20 @@ func TestRabbitMQSpeaksTLSToClientsAndToOthersOfItsKind(t *testing.T) {
 	if err != nil {
 		t.Errorf("rabbitmqctl: %v: %s", err, lastLines(out))
 	}
+	job := b.job(rabbitmq.Service(), "rabbitmq certificates")
+	b.believes("Erlang's distribution", 25672, leaf, func() {
+		t.Helper()
+		if _, err := b.outside("-c", job.Unless); err == nil {
+			t.Error("nobody misses the new authorities")
+		}
+		inside := "podman run --user=rabbitmq box/infra:x env" + environment(c)
+		if out, err := b.outside("-euc", strings.Replace(job.Script, "podman exec rabbitmq", inside, 1)); err != nil {
+			t.Fatalf("%v: %s", err, lastLines(out))
+		}
+		if _, err := b.outside("-c", job.Unless); err != nil {
+			t.Errorf("after it has read them: %v", err)
+		}
+	})
 }
 
 // rabbitmq starts a real RabbitMQ in the box.
@@ -139,6 +160,7 @@ func TestOVNsDatabasesWantACertificate(t *testing.T) {
 	if ask(b.foreign()) == nil {
 		t.Error("a client with a foreign certificate is served")
 	}
+	b.believes("RAFT between its members", 6643, leaf, func() {})
 }
 
 func TestMariaDBReadsANewCertificateWithoutARestart(t *testing.T) {
@@ -172,3 +194,53 @@ func TestMariaDBReadsANewCertificateWithoutARestart(t *testing.T) {
 
 // authority is the cloud's.
 func (b *box) authority() pki.Authority { return b.d.Secrets.(vault).CA() }
+
+// believes leads a running server through the replacement of the authority, and
+// holds it to whom it believes in between, without a restart. reread is what updraft
+// runs when authorities change.
+func (b *box) believes(what string, port int, leaf string, reread func()) {
+	b.t.Helper()
+	first := b.authority()
+	next, err := pki.NewAuthority("the next", time.Now())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	cert, key, err := next.Issue("next", []string{"controller1", "10.88.0.11"}, time.Now())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	old, err := os.ReadFile(b.etc(leaf))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	all, oldLeaf, newLeaf := stack.ConfigRoot+"/all.pem", stack.ConfigRoot+"/old.pem", stack.ConfigRoot+"/young.pem"
+	b.write(all, first.Cert+next.Cert)
+	b.write(oldLeaf, string(old))
+	b.write(newLeaf, cert+key)
+	b.replace(stack.CAFile, first.Cert+next.Cert)
+	reread()
+	for _, shown := range []string{oldLeaf, newLeaf} {
+		if err := b.trusting(all, port, as(shown)); err != nil {
+			b.t.Errorf("%s: while both are believed, a client that shows %s: %v", what, shown, err)
+		}
+	}
+	b.replace(leaf, cert+key)
+	reread()
+	b.replace(stack.CAFile, next.Cert)
+	reread()
+	if err := b.trusting(all, port, as(newLeaf)); err != nil {
+		b.t.Errorf("%s: a client with a certificate of the new authority: %v", what, err)
+	}
+	if b.trusting(all, port, as(oldLeaf)) == nil {
+		b.t.Errorf("%s: the old authority is believed still", what)
+	}
+}
+
+// replace writes a file as updraft does: beside it, and under its name then.
+func (b *box) replace(path, content string) {
+	b.t.Helper()
+	b.write(path+".new", content)
+	if err := os.Rename(b.etc(path+".new"), b.etc(path)); err != nil {
+		b.t.Fatal(err)
+	}
+}
