@@ -93,10 +93,8 @@ func (c *Cloud) Memory(ctx context.Context) (float64, error) {
 	return sum / float64(len(hosts)), nil
 }
 
-// Memories returns the memory in MiB that each host uses, what they share divided
-// among them (PSS of proc_pid_smaps_rollup), and what runs them included. There
-// is at least one.
-func (c *Cloud) Memories(ctx context.Context) (map[string]float64, error) {
+// Hosts returns the hosts that there are of the cloud.
+func (c *Cloud) Hosts(ctx context.Context) ([]machine.Status, error) {
 	out, err := c.Run(ctx, "--json", "lab", "list", "--cloud", c.Name)
 	if err != nil {
 		return nil, err
@@ -105,12 +103,23 @@ func (c *Cloud) Memories(ctx context.Context) (map[string]float64, error) {
 	if err := json.Unmarshal([]byte(out), &inv); err != nil {
 		return nil, fmt.Errorf("cannot read the list of hosts: %w", err)
 	}
+	return inv.Machines, nil
+}
+
+// Memories returns the memory in MiB that each host uses, what they share divided
+// among them (PSS of proc_pid_smaps_rollup), and what runs them included. There
+// is at least one.
+func (c *Cloud) Memories(ctx context.Context) (map[string]float64, error) {
+	machines, err := c.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
 	procs, err := readProcesses()
 	if err != nil {
 		return nil, err
 	}
 	hosts := map[string]float64{}
-	for _, m := range inv.Machines {
+	for _, m := range machines {
 		if m.PID > 0 {
 			hosts[m.Name] = float64(procs.pss(procs.top(m.PID))) / (1 << 20)
 		}

@@ -2,16 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/updraft-cloud/updraft/bench/cloud"
@@ -19,7 +14,6 @@ import (
 	"github.com/updraft-cloud/updraft/bench/record"
 	"github.com/updraft-cloud/updraft/internal/machine/lab"
 	"github.com/updraft-cloud/updraft/internal/netns"
-	"github.com/updraft-cloud/updraft/internal/openstack"
 	"github.com/updraft-cloud/updraft/internal/spec"
 	"github.com/updraft-cloud/updraft/internal/status"
 )
@@ -42,14 +36,23 @@ type bench struct {
 
 // measure raises the cloud and has it live through all events.
 func (b *bench) measure(ctx context.Context) error {
+	hosts, err := b.cloud.Hosts(ctx)
+	if err != nil {
+		return err
+	}
 	b.log("raising %s", name)
 	began := time.Now()
 	if _, err := b.cloud.Run(ctx, "up"); err != nil {
 		return err
 	}
-	b.res = results{Computer: record.ThisComputer(), At: began, Up: time.Since(began).Seconds(), Every: b.every, Timeout: b.timeout}
-	var err error
+	b.res = results{Computer: record.ThisComputer(), At: began, Every: b.every, Timeout: b.timeout}
+	if len(hosts) == 0 { // and not kept by the run before
+		b.res.Up = time.Since(began).Seconds()
+	}
 	if b.spec, err = b.cloud.Spec(); err != nil {
+		return err
+	}
+	if err := b.size(ctx); err != nil {
 		return err
 	}
 	ns, err := netns.Open(lab.Namespace(name))
@@ -68,36 +71,59 @@ func (b *bench) measure(ctx context.Context) error {
 		if err := b.event(ctx, e); err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", e.name, err), b.res.write(b.out))
 		}
+		if err := b.res.write(b.out); err != nil { // what there is so far
+			return err
+		}
 	}
 	return b.res.write(b.out)
 }
 
-// start begins to ask every API through the virtual address what HAProxy asks it.
-func (b *bench) start(ctx context.Context, ns *netns.NS) error {
-	ca, err := os.ReadFile(filepath.Join(b.cloud.StateDir(), "handoff", "ca.pem"))
+// servers is how many there are when memory is measured.
+const servers = 3
+
+// size measures what the cloud takes while nothing happens to it: a plan without
+// changes, and memory with some servers.
+func (b *bench) size(ctx context.Context) error {
+	began := time.Now()
+	if out, err := b.cloud.Run(ctx, "apply"); err != nil {
+		return fmt.Errorf("an apply that was to change nothing: %w\n%s", err, out)
+	}
+	b.res.NoChange = time.Since(began).Seconds()
+	args := []string{"openstack", "--", "server", "create", "--image", "proof", "--flavor", "proof", "--network", "private",
+		"--min", strconv.Itoa(servers), "--max", strconv.Itoa(servers), "--wait", "weight"}
+	if _, err := b.cloud.Run(ctx, args...); err != nil {
+		return err
+	}
+	memory, err := b.cloud.Memories(ctx)
 	if err != nil {
 		return err
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(ca) {
-		return errors.New("cannot read the authority that was handed over")
+	for _, mib := range memory {
+		b.res.Memory += mib
 	}
-	var targets []outage.Target
-	for _, s := range openstack.Services() {
-		for _, e := range s.Endpoints {
-			if e.Type == "" {
-				continue // pages and metadata have other clients
-			}
-			address := net.JoinHostPort(b.spec.OpenStack.VIP.Address.String(), strconv.Itoa(e.Port))
-			targets = append(targets, outage.Target{
-				Name: s.Name, URL: "https://" + address + e.Check,
-				Accept: func(code int) bool { return code < http.StatusInternalServerError },
-			})
+	b.log("up %.0f s, no change %.1f s, memory %.0f MiB", b.res.Up, b.res.NoChange, b.res.Memory)
+	for i := range servers {
+		if _, err := b.cloud.Run(ctx, "openstack", "--", "server", "delete", "--wait", fmt.Sprintf("weight-%d", i+1)); err != nil {
+			return err
 		}
 	}
-	client := &http.Client{Timeout: b.timeout, Transport: &http.Transport{
-		DialContext: ns.DialContext, DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
-	}}
+	return nil
+}
+
+// start begins to ask every API for something that it has to look up.
+func (b *bench) start(ctx context.Context, ns *netns.NS) error {
+	client, err := b.client(ns)
+	if err != nil {
+		return err
+	}
+	var token atomic.Value
+	if err := b.renewed(ctx, client, &token); err != nil {
+		return err
+	}
+	targets, err := b.targets(ns, &token)
+	if err != nil {
+		return err
+	}
 	b.watch = outage.Start(ctx, client, b.every, targets)
 	return nil
 }

@@ -26,11 +26,28 @@ func (b *bench) all() []event {
 			event{"%s is shut down", host, power("stop"), power("start")},
 			event{"%s loses its power", host, power("cut"), power("start")})
 	}
+	out = append(out, event{"%s loses its power", holder, power("cut"), power("start")})
+	nobody := func(*status.Report) (string, string) { return "", "" }
+	out = append(out, event{"Services of all controllers restart, one controller at a time%s", nobody, restarted, nil})
+	for _, c := range b.spec.OpenStack.Controllers {
+		host := func(st *status.Report) (string, string) { return c.Name, holds(st, c.Name) }
+		out = append(out, event{"%s goes into maintenance", host, maintenance("enter"), maintenance("leave")})
+	}
 	return append(out,
 		event{"%s ends without a word: MariaDB", member("galera", "controller1"), killed("mariadb"), nil},
 		event{"%s ends without a word: RabbitMQ", member("rabbitmq", "controller1"), killed("rabbitmq"), nil},
 		event{"%s ends without a word: OVN northbound", member("ovn-nb", ""), killed("ovn-nb"), nil},
 		event{"%s ends without a word: OVN southbound", member("ovn-sb", ""), killed("ovn-sb"), nil})
+}
+
+// holder is the host that has a virtual address.
+func holder(st *status.Report) (host, note string) {
+	for _, v := range st.VIPs {
+		for _, h := range v.Holders {
+			return h, holds(st, h)
+		}
+	}
+	return "", ""
 }
 
 // holds notes that a host has a virtual address.
@@ -65,6 +82,19 @@ func member(cluster, otherwise string) func(*status.Report) (string, string) {
 func power(verb string) func(context.Context, *bench, string) error {
 	return func(ctx context.Context, b *bench, host string) error {
 		_, err := b.cloud.Run(ctx, "lab", verb, host)
+		return err
+	}
+}
+
+// restarted restarts what runs on controllers.
+func restarted(ctx context.Context, b *bench, _ string) error {
+	_, err := b.cloud.Run(ctx, "restart", "--only", "role=controller")
+	return err
+}
+
+func maintenance(verb string) func(context.Context, *bench, string) error {
+	return func(ctx context.Context, b *bench, host string) error {
+		_, err := b.cloud.Run(ctx, "maintenance", verb, host)
 		return err
 	}
 }

@@ -18,7 +18,9 @@ import (
 type results struct {
 	Computer record.Computer `json:"computer"`
 	At       time.Time       `json:"at"`
-	Up       float64         `json:"up_s"`
+	Up       float64         `json:"up_s,omitempty"` // of a cloud that was not there
+	NoChange float64         `json:"no_change_s"`
+	Memory   float64         `json:"memory_mib"` // of all hosts with three servers
 	Every    time.Duration   `json:"every_ns"`
 	Timeout  time.Duration   `json:"timeout_ns"`
 	Events   []result        `json:"events"`
@@ -71,28 +73,53 @@ func (r *results) write(dir string) error {
 // of those made, and the longest time without an answer where some did.
 func (r *results) table() string {
 	var b strings.Builder
+	raised := ""
+	if r.Up > 0 {
+		raised = fmt.Sprintf(" Raised and verified in %.0f s.", r.Up)
+	}
 	fmt.Fprintf(&b, "# What a highly available OpenStack does not answer\n\n"+
-		"%s, %s cores, %s. Raised in %.0f s. Each API is asked every %s through the virtual address, by requests that may take %s;\n"+
-		"a cell says how many failed of how many, and the longest time without an answer.\n\n",
-		r.Computer.CPU, fmt.Sprint(r.Computer.Cores), r.At.Format(time.DateOnly), r.Up, r.Every, r.Timeout)
+		"%s, %s cores, %s.%s An apply without changes takes %.1f s; five hosts with three servers use %.1f GiB.\n"+
+		"Each API is asked through the virtual address: every %s who it is, and every %s for something that it looks up for an\n"+
+		"authenticated user. A request may take %s. A cell says how many failed of how many (work of work), and the longest time\n"+
+		"without an answer where some did.\n\n",
+		r.Computer.CPU, fmt.Sprint(r.Computer.Cores), r.At.Format(time.DateOnly), raised, r.NoChange, r.Memory/1024, r.Every, each, r.Timeout)
 	if len(r.Events) == 0 {
 		return b.String()
 	}
-	b.WriteString("| event | well after, s |")
-	for _, a := range r.Events[0].APIs {
-		fmt.Fprintf(&b, " %s |", a.Name)
-	}
-	b.WriteString("\n|---|" + strings.Repeat("---|", len(r.Events[0].APIs)+1) + "\n")
+	columns := r.Events[0].columns()
+	fmt.Fprintf(&b, "| event | well after, s | %s |\n|---|---|%s\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
 	for _, e := range r.Events {
 		fmt.Fprintf(&b, "| %s | %.0f |", e.Event, e.Took)
-		for _, a := range e.APIs {
-			cell := fmt.Sprintf("0 / %d", a.Asked)
-			if a.Failed > 0 {
-				cell = fmt.Sprintf("%d / %d, %.1f s", a.Failed, a.Asked, a.Gap)
-			}
-			fmt.Fprintf(&b, " %s |", cell)
+		for _, c := range columns {
+			fmt.Fprintf(&b, " %s |", e.cell(c))
 		}
 		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+// columns are the names of those asked, each once.
+func (r result) columns() []string {
+	var out []string
+	for _, a := range r.APIs {
+		if !strings.HasSuffix(a.Name, atWork) {
+			out = append(out, a.Name)
+		}
+	}
+	return out
+}
+
+// cell tells how one did, and how it did at work.
+func (r result) cell(name string) string {
+	var parts []string
+	for _, a := range r.APIs {
+		if a.Name == name || a.Name == name+atWork {
+			part := fmt.Sprintf("%d / %d", a.Failed, a.Asked)
+			if a.Failed > 0 {
+				part += fmt.Sprintf(" **%.1f s**", a.Gap)
+			}
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, ", ")
 }

@@ -7,6 +7,7 @@
 package outage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,12 +18,16 @@ import (
 	"time"
 )
 
-// Target is what is asked, by GET.
+// Target is what is asked, by GET or in its own way.
 type Target struct {
 	Name   string
 	URL    string
-	Header http.Header
+	Header func() http.Header // of each request; nil for none
 	Accept func(status int) bool
+	// Ask is what is done in place of a request, if not nil.
+	Ask func(ctx context.Context) error
+	// Every is how often it is asked; 0 is as often as the others.
+	Every time.Duration
 }
 
 // Ask is one request.
@@ -52,15 +57,17 @@ type Watch struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 
-	mu   sync.Mutex
-	asks map[string][]Ask // by target, in the order in which they ended
+	mu      sync.Mutex
+	asks    map[string][]Ask  // by target, in the order in which they ended
+	pending map[int]time.Time // when those began that have not ended
+	number  int
 }
 
 // Start asks each target every so often until [Watch.Stop]. The client's timeout
 // is that of a request, and bounds how many are under way at once.
 func Start(ctx context.Context, client *http.Client, every time.Duration, targets []Target) *Watch {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &Watch{client: client, every: every, targets: targets, cancel: cancel, asks: map[string][]Ask{}}
+	w := &Watch{client: client, every: every, targets: targets, cancel: cancel, asks: map[string][]Ask{}, pending: map[int]time.Time{}}
 	for i, t := range targets {
 		// Apart from each other, so that they do not queue for the processor.
 		w.wg.Go(func() { w.keepAsking(ctx, t, every*time.Duration(i)/time.Duration(len(targets))) })
@@ -80,7 +87,7 @@ func (w *Watch) keepAsking(ctx context.Context, t Target, wait time.Duration) {
 		return
 	case <-time.After(wait):
 	}
-	tick := time.NewTicker(w.every)
+	tick := time.NewTicker(cmp.Or(t.Every, w.every))
 	defer tick.Stop()
 	for {
 		w.wg.Go(func() { w.ask(ctx, t) })
@@ -94,14 +101,53 @@ func (w *Watch) keepAsking(ctx context.Context, t Target, wait time.Duration) {
 
 func (w *Watch) ask(ctx context.Context, t Target) {
 	a := Ask{At: time.Now()}
-	a.Err = w.get(ctx, t)
+	ended := w.begins(a.At)
+	if t.Ask != nil {
+		a.Err = w.within(ctx, t.Ask)
+	} else {
+		a.Err = w.get(ctx, t)
+	}
 	a.Took = time.Since(a.At)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ended()
 	if ctx.Err() != nil {
 		return
 	}
+	w.asks[t.Name] = append(w.asks[t.Name], a)
+}
+
+// begins notes a request that is under way. The function returned, to be called with
+// the lock held, ends that.
+func (w *Watch) begins(at time.Time) (ended func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.asks[t.Name] = append(w.asks[t.Name], a)
+	w.number++
+	n := w.number
+	w.pending[n] = at
+	return func() { delete(w.pending, n) }
+}
+
+// waits reports whether a request is under way that began before a time.
+func (w *Watch) waits(before time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, at := range w.pending {
+		if at.Before(before) {
+			return true
+		}
+	}
+	return false
+}
+
+// within gives a question as much time as a request may take.
+func (w *Watch) within(ctx context.Context, ask func(context.Context) error) error {
+	if w.client.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, w.client.Timeout)
+		defer cancel()
+	}
+	return ask(ctx)
 }
 
 func (w *Watch) get(ctx context.Context, t Target) error {
@@ -109,7 +155,9 @@ func (w *Watch) get(ctx context.Context, t Target) error {
 	if err != nil {
 		return err
 	}
-	req.Header = t.Header.Clone()
+	if t.Header != nil {
+		req.Header = t.Header()
+	}
 	resp, err := w.client.Do(req)
 	if err != nil {
 		return err
@@ -129,16 +177,21 @@ func (w *Watch) get(ctx context.Context, t Target) error {
 func (w *Watch) Between(from, to time.Time) []Row {
 	rows := make([]Row, len(w.targets))
 	for i, t := range w.targets {
-		rows[i] = sum(t.Name, slices.DeleteFunc(w.of(t.Name), func(a Ask) bool { return a.At.Before(from) || a.At.After(to) }))
+		rows[i] = sum(t.Name, w.of(t.Name, from, to))
 	}
 	return rows
 }
 
-// of returns a target's requests so far, in the order in which they began.
-func (w *Watch) of(target string) []Ask {
+// of returns a target's requests that began in a span of time, in that order.
+func (w *Watch) of(target string, from, to time.Time) []Ask {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	asks := slices.Clone(w.asks[target])
+	var asks []Ask
+	for _, a := range w.asks[target] {
+		if !a.At.Before(from) && !a.At.After(to) {
+			asks = append(asks, a)
+		}
+	}
 	slices.SortFunc(asks, func(a, b Ask) int { return a.At.Compare(b.At) })
 	return asks
 }
@@ -170,14 +223,15 @@ func sum(target string, asks []Ask) Row {
 }
 
 // Quiet waits until no request to any target has failed that began in the last
-// span of time, and says for how long it waited.
+// span of time, and none is under way that began before it, and says for how long it
+// waited. So what hangs has failed or been answered before it is counted.
 func (w *Watch) Quiet(ctx context.Context, span time.Duration) (time.Duration, error) {
 	began := time.Now()
-	tick := time.NewTicker(w.every)
+	tick := time.NewTicker(max(w.every, span/20))
 	defer tick.Stop()
 	for {
 		now := time.Now()
-		if now.Sub(began) >= span && !slices.ContainsFunc(w.Between(now.Add(-span), now), func(r Row) bool { return r.Failed > 0 || r.Asked == 0 }) {
+		if now.Sub(began) >= span && !w.waits(now.Add(-span)) && !slices.ContainsFunc(w.Between(now.Add(-span), now), func(r Row) bool { return r.Failed > 0 || r.Asked == 0 }) {
 			return time.Since(began), nil
 		}
 		select {
@@ -192,7 +246,7 @@ func (w *Watch) Quiet(ctx context.Context, span time.Duration) (time.Duration, e
 func (w *Watch) latest() error {
 	var errs []error
 	for _, t := range w.targets {
-		asks := w.of(t.Name)
+		asks := w.of(t.Name, time.Time{}, time.Now())
 		if len(asks) == 0 {
 			errs = append(errs, fmt.Errorf("%s has not answered", t.Name))
 		} else if last := asks[len(asks)-1]; last.Err != nil {

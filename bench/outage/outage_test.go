@@ -60,7 +60,7 @@ func TestAnOutageIsSeenAndItsEnd(t *testing.T) {
 	defer cancel()
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	w := Start(ctx, client, 5*time.Millisecond, []Target{{
-		Name: "api", URL: srv.URL, Header: http.Header{"X-Auth-Token": {"token"}}, Accept: func(s int) bool { return s == http.StatusOK },
+		Name: "api", URL: srv.URL, Header: func() http.Header { return http.Header{"X-Auth-Token": {"token"}} }, Accept: func(s int) bool { return s == http.StatusOK },
 	}})
 	defer w.Stop()
 	began := time.Now()
