@@ -1,0 +1,68 @@
+// Package driver is what the load-balancing service asks of the world around
+// it: addresses and ports of a network, instances that run amphorae, and
+// certificates that a key manager keeps.
+//
+// It guarantees nothing by itself: the contracts stand in the comments of its
+// interfaces, the suite in drivertest holds every implementation to them, and
+// package noop has the smallest ones.
+//
+// All methods may be called at the same time from several processes, and again
+// after a crash at any point: what is there already is the answer, and what is
+// gone already is no error. A context that ends stops the wait, and leaves what
+// the next call can go on with.
+package driver
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Classes of errors. Implementations wrap one of them with what was not
+// possible; anything else counts as ErrUnavailable.
+var (
+	// ErrNotFound means that the named object does not exist. For removals that
+	// is success, and not returned.
+	ErrNotFound = errors.New("not found")
+	// ErrInUse means that the address or port belongs to somebody else.
+	ErrInUse = errors.New("already in use")
+	// ErrExhausted means that no address, or no room for an instance, is left.
+	ErrExhausted = errors.New("nothing is left")
+	// ErrInvalid means that the request can never succeed as it is.
+	ErrInvalid = errors.New("not valid")
+	// ErrUnsupported means that the implementation cannot do such a thing.
+	ErrUnsupported = errors.New("not supported")
+	// ErrUnavailable means that the other side did not answer, or not properly:
+	// the same request may succeed later.
+	ErrUnavailable = errors.New("not available")
+)
+
+// Error is an error of a driver: which kind of object, which one, the class,
+// and what else is known. Its text stands alone.
+type Error struct {
+	Kind   string // as people call it: Port, Subnet, Network, qos_policy, Security Group
+	ID     string
+	Class  error
+	Detail string
+}
+
+func (e *Error) Error() string {
+	text := fmt.Sprintf("%s %s is %v", e.Kind, e.ID, e.Class)
+	if errors.Is(e.Class, ErrNotFound) {
+		text = fmt.Sprintf("%s %s not found.", e.Kind, e.ID) // to the letter of the API
+	}
+	if e.Detail != "" {
+		text += ": " + e.Detail
+	}
+	return text
+}
+
+func (e *Error) Unwrap() error { return e.Class }
+
+// NotFound is the error for an object that does not exist. Kind is one of the
+// API's words: Port, Subnet, Network, qos_policy, Security Group.
+func NotFound(kind, id string) error { return &Error{Kind: kind, ID: id, Class: ErrNotFound} }
+
+// Permanent reports whether trying again the same request is of no use.
+func Permanent(err error) bool {
+	return errors.Is(err, ErrInvalid) || errors.Is(err, ErrUnsupported) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrInUse)
+}
