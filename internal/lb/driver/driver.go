@@ -13,8 +13,10 @@
 package driver
 
 import (
+	"crypto/sha1"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Classes of errors. Implementations wrap one of them with what was not
@@ -65,4 +67,11 @@ func NotFound(kind, id string) error { return &Error{Kind: kind, ID: id, Class: 
 // Permanent reports whether trying again the same request is of no use.
 func Permanent(err error) bool {
 	return errors.Is(err, ErrInvalid) || errors.Is(err, ErrUnsupported) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrInUse)
+}
+
+// DerivedID is a UUID that belongs to the words: version 5 of RFC 9562.
+func DerivedID(words ...string) string {
+	sum := sha1.Sum([]byte("updraft-lb\x00" + strings.Join(words, "\x00")))
+	sum[6], sum[8] = sum[6]&0x0f|0x50, sum[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }

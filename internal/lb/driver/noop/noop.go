@@ -9,7 +9,6 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -26,13 +25,6 @@ var (
 	_ driver.Secrets = (*Secrets)(nil)
 )
 
-// derived is a UUID that belongs to the words: version 5 of RFC 9562.
-func derived(words ...string) string {
-	sum := sha1.Sum([]byte("updraft-noop\x00" + strings.Join(words, "\x00")))
-	sum[6], sum[8] = sum[6]&0x0f|0x50, sum[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
-}
-
 // v6 marks the ids of subnets of IPv6 that Network names itself.
 const v6 = "00000006-"
 
@@ -42,12 +34,12 @@ type Network struct{}
 
 // Network returns a network with the id.
 func (Network) Network(_ context.Context, id string) (*driver.Net, error) {
-	return &driver.Net{ID: id, Name: "noop", Subnets: []string{derived("subnet", id), v6 + derived("subnet6", id)[9:]}, MTU: 1500}, nil
+	return &driver.Net{ID: id, Name: "noop", Subnets: []string{driver.DerivedID("subnet", id), v6 + driver.DerivedID("subnet6", id)[9:]}, MTU: 1500}, nil
 }
 
 // Subnet returns a subnet with the id.
 func (Network) Subnet(_ context.Context, id string) (*driver.Subnet, error) {
-	s := &driver.Subnet{ID: id, Name: "noop", NetworkID: derived("network", id), Free: 1 << 16,
+	s := &driver.Subnet{ID: id, Name: "noop", NetworkID: driver.DerivedID("network", id), Free: 1 << 16,
 		Prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Gateway: netip.AddrFrom4([4]byte{198, 18, 0, 1})}
 	if strings.HasPrefix(id, v6) {
 		s.Prefix, s.Gateway = netip.PrefixFrom(netip.IPv6Unspecified(), 0), netip.MustParseAddr("2001:2::1")
@@ -57,8 +49,8 @@ func (Network) Subnet(_ context.Context, id string) (*driver.Subnet, error) {
 
 // Port returns a free port with the id.
 func (Network) Port(_ context.Context, id string) (*driver.Port, error) {
-	subnet := derived("subnet", id)
-	return &driver.Port{ID: id, Name: "noop", NetworkID: derived("network", subnet),
+	subnet := driver.DerivedID("subnet", id)
+	return &driver.Port{ID: id, Name: "noop", NetworkID: driver.DerivedID("network", subnet),
 		FixedIPs: []driver.FixedIP{{SubnetID: subnet, Address: address(id, subnet)}}}, nil
 }
 
@@ -73,9 +65,9 @@ func (Network) SecurityGroup(context.Context, string) error { return nil }
 func (n Network) EnsureVIP(ctx context.Context, want driver.VIPRequest) (*driver.VIP, error) {
 	vip := &driver.VIP{LoadBalancerID: want.LoadBalancerID, PortID: want.PortID, NetworkID: want.NetworkID,
 		SubnetID: want.SubnetID, Address: want.Address, Given: want.PortID != ""}
-	fill(&vip.PortID, derived("vip", want.LoadBalancerID))
-	fill(&vip.SubnetID, derived("subnet", vip.NetworkID))
-	fill(&vip.NetworkID, derived("network", vip.SubnetID))
+	fill(&vip.PortID, driver.DerivedID("vip", want.LoadBalancerID))
+	fill(&vip.SubnetID, driver.DerivedID("subnet", vip.NetworkID))
+	fill(&vip.NetworkID, driver.DerivedID("network", vip.SubnetID))
 	fill(&vip.Address, address(want.LoadBalancerID, vip.SubnetID).String())
 	for _, a := range want.Additional {
 		fill(&a.Address, address(want.LoadBalancerID+a.SubnetID, a.SubnetID).String())
@@ -107,7 +99,7 @@ func (Network) ReleaseVIP(context.Context, driver.VIP) error { return nil }
 
 // EnsurePort returns a port of the amphora.
 func (Network) EnsurePort(_ context.Context, want driver.PortRequest) (*driver.Port, error) {
-	p := &driver.Port{ID: derived("port", want.AmphoraID, want.NetworkID), NetworkID: want.NetworkID, ProjectID: want.ProjectID,
+	p := &driver.Port{ID: driver.DerivedID("port", want.AmphoraID, want.NetworkID), NetworkID: want.NetworkID, ProjectID: want.ProjectID,
 		LoadBalancerID: want.LoadBalancerID, AmphoraID: want.AmphoraID, DeviceID: want.AmphoraID}
 	for _, s := range want.Subnets {
 		p.FixedIPs = append(p.FixedIPs, driver.FixedIP{SubnetID: s, Address: address(want.AmphoraID+s, s)})
@@ -129,7 +121,7 @@ func (Compute) Light() {}
 
 // Ensure returns an instance that runs.
 func (Compute) Ensure(_ context.Context, want driver.Spec) (*driver.Instance, error) {
-	return &driver.Instance{AmphoraID: want.AmphoraID, LoadBalancerID: want.LoadBalancerID, ComputeID: derived("compute", want.AmphoraID),
+	return &driver.Instance{AmphoraID: want.AmphoraID, LoadBalancerID: want.LoadBalancerID, ComputeID: driver.DerivedID("compute", want.AmphoraID),
 		State: driver.Running, Address: address(want.AmphoraID, ""), Zone: want.Zone, Image: want.Image, Flavor: want.Flavor}, nil
 }
 
@@ -182,4 +174,3 @@ func (s *Secrets) Secret(ctx context.Context, ref string) ([]byte, error) {
 	}
 	return c.Intermediates, nil
 }
-
