@@ -49,10 +49,11 @@ var walls = []struct {
 }{
 	{"github.com/spf13/cobra", []string{"cli"}, "commands are a way in, not a way of working"},
 	{"golang.org/x/crypto/ssh", []string{"transport/ssh"}, "who can speak SSH can hold keys: one place to audit"},
-	{"github.com/vishvananda/netlink", []string{"machine/lab", "lb/driver"}, "only the lab and the drivers of load balancers make networks on this computer"},
+	{"github.com/vishvananda/netlink", []string{"machine/lab", "lb/driver", "lb/agent"}, "only the lab and what carries load balancers make networks on this computer"},
 	{"filippo.io/age", []string{"secret"}, "one place where secrets are at rest"},
 	{"github.com/google/go-containerregistry", []string{"image"}, "one place that knows what an image is made of"},
 	{"github.com/gophercloud/gophercloud", []string{"openstack", "lb/driver"}, "one place on each side that speaks to OpenStack's API"},
+	{"go.etcd.io", []string{"lb/store"}, "one place that knows how load balancers are stored"},
 	{"github.com/chromedp", nil, "a browser is for tests"},
 	{"go.yaml.in/yaml/v4", []string{"spec", "lb/driver/local"}, "everything else sees typed values with positions"},
 }
