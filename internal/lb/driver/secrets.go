@@ -1,6 +1,11 @@
 package driver
 
-import "context"
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"time"
+)
 
 // Secrets fetches what users keep in a key manager. A ref is what the API was
 // given, such as https://host/v1/containers/ID; implementations accept those of
@@ -29,4 +34,17 @@ type Certificate struct {
 	Certificate, Key, Intermediates []byte
 	// Names are the common name and the DNS names of the leaf, in lower case.
 	Names []string
+}
+
+// NotAfter returns when the leaf ends, or the zero time if it cannot be read.
+func (c *Certificate) NotAfter() time.Time {
+	b, _ := pem.Decode(c.Certificate)
+	if b == nil {
+		return time.Time{}
+	}
+	leaf, err := x509.ParseCertificate(b.Bytes)
+	if err != nil {
+		return time.Time{}
+	}
+	return leaf.NotAfter
 }
