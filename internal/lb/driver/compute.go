@@ -43,8 +43,9 @@ type Spec struct {
 	AmphoraID, LoadBalancerID string
 	Flavor, Image, Zone       string // "" is the driver's default
 	Interfaces                []Interface
-	// Boot is what the agent needs to be spoken to; it is read at its start only.
-	Boot Boot
+	// Boot makes what the agent needs to be spoken to. It is asked once, when the
+	// agent is started: the certificate is new each time.
+	Boot func() (Boot, error)
 }
 
 // Interface is a place of an instance on a network.

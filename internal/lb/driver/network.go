@@ -36,9 +36,9 @@ type Network interface {
 	EnsurePort(ctx context.Context, want PortRequest) (*Port, error)
 	// RemovePort removes a port that EnsurePort made.
 	RemovePort(ctx context.Context, id string) error
-	// Ports lists the ports that this service made, for whichever load balancer
-	// and amphora: what no record names any longer is removed by a controller.
-	Ports(ctx context.Context) ([]Port, error)
+	// Ports lists the ports that this service made, for one load balancer or, for
+	// "", for all: what no record names any longer is removed by a controller.
+	Ports(ctx context.Context, loadBalancerID string) ([]Port, error)
 }
 
 // Net is a network.

@@ -158,13 +158,16 @@ func (n *Network) SecurityGroup(_ context.Context, id string) error {
 	return driver.NotFound("Security Group", id)
 }
 
-// Ports lists all ports.
-func (n *Network) Ports(context.Context) ([]driver.Port, error) {
+// Ports lists the ports of a load balancer, or all.
+func (n *Network) Ports(_ context.Context, loadBalancerID string) ([]driver.Port, error) {
 	ports, err := n.ports.read()
-	for i := range ports {
-		ports[i] = *n.bound(ports[i])
+	var out []driver.Port
+	for _, p := range ports {
+		if loadBalancerID == "" || p.LoadBalancerID == loadBalancerID {
+			out = append(out, *n.bound(p))
+		}
 	}
-	return ports, err
+	return out, err
 }
 
 // RemovePort forgets a port.

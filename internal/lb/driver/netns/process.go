@@ -20,7 +20,11 @@ import (
 
 // start starts the agent inside. What an earlier call started and could not note
 // is ended first.
-func (c *Compute) start(r *record, boot driver.Boot) error {
+func (c *Compute) start(r *record, makeBoot func() (driver.Boot, error)) error {
+	boot, err := makeBoot()
+	if err != nil {
+		return err
+	}
 	ns, err := netns.Open(c.Namespace(r.AmphoraID))
 	if err != nil {
 		return err

@@ -111,7 +111,7 @@ func (Network) EnsurePort(_ context.Context, want driver.PortRequest) (*driver.P
 func (Network) RemovePort(context.Context, string) error { return nil }
 
 // Ports lists none: nothing can be left behind.
-func (Network) Ports(context.Context) ([]driver.Port, error) { return nil, nil }
+func (Network) Ports(context.Context, string) ([]driver.Port, error) { return nil, nil }
 
 // Compute has an instance for every amphora.
 type Compute struct{}
