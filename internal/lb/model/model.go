@@ -145,8 +145,8 @@ type Base struct {
 
 // Object is what has a [Base].
 type Object interface {
+	Stored
 	Common() *Base
-	Kind() Kind
 }
 
 // Common returns the common fields.
