@@ -37,6 +37,9 @@ type LoadBalancer struct {
 	Topology string `json:"topology,omitempty"`
 	// Cascade says that a deletion takes all children along.
 	Cascade bool `json:"cascade,omitempty"`
+	// Deleting says that a deletion was begun and is gone on with, although the
+	// status is ERROR because it takes too long.
+	Deleting bool `json:"deleting,omitempty"`
 	// Failover is a failover that was asked for and is not yet done.
 	Failover *Failover `json:"failover,omitempty"`
 	// StatusSince is when the provisioning status became what it is.

@@ -62,6 +62,9 @@ type Amphora struct {
 	Replaces string `json:"replaces,omitempty"`
 	// CertSerial is the serial number of the agent's certificate.
 	CertSerial string `json:"cert_serial,omitempty"`
+	// CertGeneration is the phase of the agents' authority that the agent has
+	// heard of.
+	CertGeneration int `json:"cert_generation,omitempty"`
 	// KeyVersion numbers the key that authenticates its heartbeats.
 	KeyVersion int `json:"key_version,omitempty"`
 	// ConfigPush counts requests to push the agent's configuration (PUT …/config).
