@@ -1,12 +1,13 @@
 package store
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/updraft-cloud/updraft/internal/lb/model"
 )
 
-// Create stores a new object. It checks what must be unique and what is referred
+// Create stores a new object; what it refers to comes before it. It checks what must be unique and what is referred
 // to ([DuplicateError], [ErrExists], [NotFoundError]), counts against the quota
 // ([QuotaError]) and gives a policy its position. A child takes the project of
 // its load balancer. The object belongs to the store from then on.
@@ -65,6 +66,21 @@ func (tx *Tx) adopt(o model.Stored) error {
 	if parent := parentKind(o.Kind()); parent != model.KindLoadBalancer && t.Child(parent, p.Parent) == nil {
 		return &NotFoundError{parent, p.Parent}
 	}
+	return tx.refers(t, o)
+}
+
+// refers checks the pool that a listener or a policy sends requests to.
+func (tx *Tx) refers(t *Tree, o model.Stored) error {
+	pool := ""
+	switch o := o.(type) {
+	case *model.Listener:
+		pool = o.DefaultPoolID
+	case *model.L7Policy:
+		pool = o.RedirectPoolID
+	}
+	if pool != "" && t.Pool(pool) == nil {
+		return &NotFoundError{model.KindPool, pool}
+	}
 	return nil
 }
 
@@ -92,6 +108,11 @@ func (tx *Tx) Update(o model.Stored) error {
 			return err
 		}
 	}
+	if k.IsChild() {
+		if err := tx.refers(tx.Tree(p.LoadBalancer), o); err != nil {
+			return err
+		}
+	}
 	if policy, ok := o.(*model.L7Policy); ok {
 		tx.place(policy)
 		return nil
@@ -112,7 +133,13 @@ func (tx *Tx) Put(o model.Stored) error {
 		}
 		return tx.Create(o)
 	}
-	if o.Kind() != model.KindStats { // counters are overwritten, whoever was last
+	if st, ok := o.(*model.AmphoraStats); ok {
+		// Counters are overwritten, whoever was last, and do not outlive their
+		// load balancer.
+		if tx.base.Tree(st.LoadBalancerID) == nil {
+			return nil
+		}
+	} else {
 		tx.misc(keyOf(o.Kind(), o.Place()))
 	}
 	tx.put(o)
@@ -120,12 +147,20 @@ func (tx *Tx) Put(o model.Stored) error {
 }
 
 // Delete removes an object with all that is below it, and takes it out of the
-// counts of its project. What is not there is no error.
+// counts of its project. What is not there is no error; what others refer to is
+// an [InUseError], but for listeners, which forget their default pool.
 func (tx *Tx) Delete(k model.Kind, id string) error {
 	if k.IsChild() {
-		if t := tx.TreeOf(k, id); t != nil {
-			tx.deleteChild(t, t.Child(k, id))
+		t := tx.TreeOf(k, id)
+		if t == nil {
+			return nil
 		}
+		if k == model.KindPool {
+			if err := unused(t, id); err != nil {
+				return err
+			}
+		}
+		tx.deleteChild(t, t.Child(k, id))
 		return nil
 	}
 	if k == model.KindLoadBalancer {
@@ -144,12 +179,24 @@ func (tx *Tx) Delete(k model.Kind, id string) error {
 	return nil
 }
 
+func unused(t *Tree, pool string) error {
+	for _, p := range t.AllL7Policies() {
+		if p.RedirectPoolID == pool {
+			return &InUseError{model.Ref{Kind: model.KindPool, ID: pool}, fmt.Sprintf("Pool %s is in use by L7 policy %s", pool, p.ID)}
+		}
+	}
+	return nil
+}
+
 func (tx *Tx) deleteTree(id string) {
 	t := tx.Tree(id)
 	if t == nil {
 		return
 	}
 	tx.Strip(id)
+	for _, st := range tx.base.Stats(id) {
+		tx.remove(st.Kind(), st.Place())
+	}
 	for _, a := range t.Amphorae() {
 		tx.remove(model.KindAmphora, a.Place())
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,6 +17,8 @@ type request struct {
 	// fresh is the revision from which on an error of fn is final.
 	fresh int64
 	tries int
+	// solo is a request that did not fit into a transaction together with others.
+	solo bool
 }
 
 // turn is one run of a request's function.
@@ -52,8 +55,11 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	}
 }
 
-// late explains a transaction that did not end in time.
+// late explains a transaction that did not end in time, or whose caller went.
 func (s *Store) late(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
+	}
 	return &UnavailableError{Reason: "it did not answer in time", RetryAfter: s.opts.RetryAfter, Uncertain: true, Err: ctx.Err()}
 }
 
@@ -96,17 +102,16 @@ func (s *Store) gather(group []*request) ([]*request, bool) {
 func (s *Store) commit(group []*request) []*request {
 	base := s.index.cur.Load()
 	turns, rest := s.run(base, group)
-	parts, again := s.parts(turns)
 	var send []*part
 	var failed []*turn
-	for _, p := range parts {
-		if len(p.ops) > 0 || len(p.turns) > 1 {
+	for _, p := range parts(turns) {
+		if len(p.ops) > 0 {
 			send = append(send, p)
 			continue
 		}
-		failed = append(failed, p.turns...) // alone and without a change
+		failed = append(failed, p.turns...)
 	}
-	again = append(again, s.send(base, send)...)
+	again := s.send(base, send)
 	again = append(again, s.confirm(base, failed)...)
 	return append(again, rest...)
 }
@@ -118,7 +123,7 @@ func (s *Store) run(base *Snapshot, group []*request) ([]*turn, []*request) {
 	keys := 0
 	var turns []*turn
 	for i, r := range group {
-		if keys > s.limits.keys {
+		if keys > s.limits.keys || len(turns) > 0 && (r.solo || turns[0].req.solo) {
 			return turns, group[i:]
 		}
 		if r.ctx.Err() != nil {
@@ -161,7 +166,7 @@ type part struct {
 
 // parts divides turns into independent parts: two turns belong together when one
 // changed what the other changed or read.
-func (s *Store) parts(turns []*turn) ([]*part, []*request) {
+func parts(turns []*turn) []*part {
 	written := map[string]bool{}
 	for _, t := range turns {
 		for k := range t.tx.mine.ops {
@@ -180,18 +185,18 @@ func (s *Store) parts(turns []*turn) ([]*part, []*request) {
 		}
 	}
 	byRoot := map[*turn]*part{}
-	var parts []*part
+	var out []*part
 	for _, t := range turns {
 		root := sets.find(t)
 		p := byRoot[root]
 		if p == nil {
 			p = &part{ops: map[string]op{}, heads: map[string]struct{}{}, fence: map[string]int64{}}
 			byRoot[root] = p
-			parts = append(parts, p)
+			out = append(out, p)
 		}
 		p.add(t)
 	}
-	return parts, nil
+	return out
 }
 
 func (p *part) add(t *turn) {
@@ -237,8 +242,8 @@ func (p *part) events(base *Snapshot, rev int64) []event {
 	return out
 }
 
-// answer tells those who wait. Errors that were decided on a state that may have
-// been old are kept for another run.
+// answer tells those who wait. An error among them was decided on what the
+// transaction compared, so it counts.
 func (p *part) answer() {
 	for _, t := range p.turns {
 		t.req.done <- t.err

@@ -13,6 +13,8 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	// ErrFenced says that a claim which an Update depends on is no longer held.
 	ErrFenced = errors.New("the claim is no longer held")
+	// ErrInUse says that another process has the store's directory.
+	ErrInUse = errors.New("another process is using the store")
 	// ErrExists says that an object with this id is there.
 	ErrExists = errors.New("Already an entity with that specified id.") //nolint:staticcheck // a fault string of the contract
 )

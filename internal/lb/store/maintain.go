@@ -90,11 +90,21 @@ func (s *Store) defragment(ctx context.Context, always bool) error {
 		if !always && (waste < defragWaste || waste < st.DbSize/2) {
 			continue
 		}
-		if _, err := s.client.Defragment(ctx, ep); err != nil {
+		if err := s.defragmentMember(ctx, ep); err != nil {
 			return fmt.Errorf("cannot defragment %s: %w", ep, err)
 		}
 	}
 	return nil
+}
+
+// defragmentMember calls the store's own member directly: the client in the
+// process cannot (it has nothing to tell health to).
+func (s *Store) defragmentMember(ctx context.Context, ep string) error {
+	if s.member != nil {
+		return s.member.etcd.Server.Backend().Defrag()
+	}
+	_, err := s.client.Defragment(ctx, ep)
+	return err
 }
 
 // members are the endpoints of all members; the store's own has none.

@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 )
 
@@ -25,9 +26,9 @@ import (
 // The socket has a server of ours, since that of etcd's package waits for silent
 // clients when it is closed.
 type member struct {
+	lock   *os.File
 	etcd   *embed.Etcd
 	client *clientv3.Client
-	socket net.Listener
 	server *grpc.Server
 }
 
@@ -42,11 +43,16 @@ func startMember(ctx context.Context, o Options) (*member, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the store's directory: %w", err)
 	}
+	lock, err := lockDir(o.Dir)
+	if err != nil {
+		return nil, err
+	}
 	e, err := embed.StartEtcd(memberConfig(o))
 	if err != nil {
-		return nil, fmt.Errorf("cannot start the store in %s (is another process using it?): %w", o.Dir, err)
+		lock.Close()
+		return nil, fmt.Errorf("cannot start the store in %s: %w", o.Dir, err)
 	}
-	m := &member{etcd: e}
+	m := &member{lock: lock, etcd: e}
 	if err := m.ready(ctx); err != nil {
 		m.close()
 		return nil, err
@@ -57,6 +63,22 @@ func startMember(ctx context.Context, o Options) (*member, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// lockDir takes the directory for this process, until the file is closed.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock the store's directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
+		}
+		return nil, fmt.Errorf("cannot lock the store's directory: %w", err)
+	}
+	return f, nil
 }
 
 func (m *member) ready(ctx context.Context) error {
@@ -76,17 +98,52 @@ func (m *member) listen(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("cannot take the store's socket: %w", err)
 	}
-	l, err := net.Listen("unix", path)
+	short, done, err := shortPath(path)
 	if err != nil {
 		return fmt.Errorf("cannot open the store's socket: %w", err)
 	}
-	m.socket = l
+	defer done()
+	l, err := net.Listen("unix", short)
+	if err != nil {
+		return fmt.Errorf("cannot open the store's socket: %w", err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // its name may be a short one
 	if err := os.Chmod(path, 0o600); err != nil {
 		return err
 	}
 	m.server = v3rpc.Server(m.etcd.Server, nil, nil)
 	go func() { _ = m.server.Serve(l) }() // ends when the server is stopped
 	return nil
+}
+
+// maxSocketPath is what sun_path has room for (unix(7)), less the zero.
+const maxSocketPath = 107
+
+// shortPath returns a name of a socket that is short enough, until done.
+func shortPath(path string) (short string, done func(), err error) {
+	if len(path) <= maxSocketPath {
+		return path, func() {}, nil
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)), func() { dir.Close() }, nil
+}
+
+// dialMember connects to the member that another process runs in a directory.
+func dialMember(o Options) (*clientv3.Client, error) {
+	o.TLS, o.Username, o.Password = nil, "", ""
+	o.Endpoints = []string{"http://updraft.invalid"} // a name only: the socket is what is dialed
+	return dial(o, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		short, done, err := shortPath(SocketPath(o.Dir))
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", short)
+	}))
 }
 
 // close ends the member; streams of clients are cut, not waited for.
@@ -98,6 +155,7 @@ func (m *member) close() {
 		_ = m.client.Close() // it has no connection of its own
 	}
 	m.etcd.Close()
+	m.lock.Close()
 }
 
 func memberConfig(o Options) *embed.Config {

@@ -183,15 +183,22 @@ func (tx *Tx) Used(k model.Kind, id string) bool {
 // anyTree looks at all load balancers and forbids that one comes meanwhile.
 func (tx *Tx) anyTree(match func(*model.LoadBalancer) bool) bool {
 	tx.alone = true
-	for _, o := range []*overlay{tx.mine, tx.group} {
-		for _, t := range o.trees {
-			if t != nil && t.LB.ProvisioningStatus != model.Deleted && match(t.LB) {
-				return true
-			}
+	live := func(id string) bool {
+		l := tx.LoadBalancer(id)
+		return l != nil && l.ProvisioningStatus != model.Deleted && match(l)
+	}
+	for id := range tx.drafts {
+		if live(id) {
+			return true
+		}
+	}
+	for id := range tx.group.trees {
+		if live(id) {
+			return true
 		}
 	}
 	for t := range tx.base.Trees("") {
-		if t.LB.ProvisioningStatus != model.Deleted && match(t.LB) && tx.LoadBalancer(t.LB.ID) != nil {
+		if match(t.LB) && live(t.LB.ID) {
 			return true
 		}
 	}

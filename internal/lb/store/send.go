@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 
@@ -17,7 +18,6 @@ type limits struct {
 	requests int // functions in a group
 	keys     int // keys in a group, more or less
 	level    int // comparisons or operations at one level of nesting
-	bytes    int // of values in a group
 }
 
 // etcd counts the operations along the path of nested transactions
@@ -25,8 +25,8 @@ type limits struct {
 // unless it was told otherwise, so three levels of 40 fit. The member in the
 // process takes as many as there are.
 var (
-	embeddedLimits = limits{requests: 1024, keys: 4096, level: 100_000, bytes: 8 << 20}
-	externalLimits = limits{requests: 256, keys: 40, level: 40, bytes: 1 << 20}
+	embeddedLimits = limits{requests: 1024, keys: 4096, level: 100_000}
+	externalLimits = limits{requests: 256, keys: 40, level: 40}
 )
 
 // send commits parts and answers those whose transaction took place. It returns
@@ -46,7 +46,7 @@ func (s *Store) send(base *Snapshot, parts []*part) []*request {
 			n++
 		}
 		if err != nil && n == 0 {
-			s.fail(parts[:1], err)
+			again = append(again, s.fail(parts[:1], err)...)
 			parts = parts[1:]
 			continue
 		}
@@ -56,10 +56,21 @@ func (s *Store) send(base *Snapshot, parts []*part) []*request {
 	return again
 }
 
-func (s *Store) fail(parts []*part, err error) {
-	for _, r := range requestsOf(parts) {
+// fail answers with an error. What was only too large together is returned to
+// run again one by one.
+func (s *Store) fail(parts []*part, err error) []*request {
+	all := requestsOf(parts)
+	var large *TooLargeError
+	if errors.As(err, &large) && len(all) > 1 {
+		for _, r := range all {
+			r.solo = true
+		}
+		return all
+	}
+	for _, r := range all {
 		r.done <- err
 	}
+	return nil
 }
 
 func (s *Store) sendOps(base *Snapshot, parts []*part, ops []clientv3.Op) []*request {
@@ -68,8 +79,7 @@ func (s *Store) sendOps(base *Snapshot, parts []*part, ops []clientv3.Op) []*req
 	txn := s.client.Txn(clientv3.WithRequireLeader(ctx))
 	resp, err := txn.Then(append(ops, clientv3.OpPut(s.prefix+headKey, ""))...).Commit()
 	if err != nil {
-		s.fail(parts, s.refused(err))
-		return nil
+		return s.fail(parts, s.refused(err))
 	}
 	s.gate.open()
 	return s.settle(ctx, base, parts, resp)
@@ -202,8 +212,27 @@ func (s *Store) refused(err error) error {
 	case errors.Is(err, rpctypes.ErrTooManyOps), errors.Is(err, rpctypes.ErrRequestTooLarge), isStatus(err, rpctypes.ErrGRPCTooManyOps), isStatus(err, rpctypes.ErrGRPCRequestTooLarge):
 		return &TooLargeError{err}
 	}
+	if !isAway(err) {
+		return fmt.Errorf("etcd refused: %w", err)
+	}
 	s.gate.shut(err)
 	return &UnavailableError{Reason: "no majority of its members answers", RetryAfter: s.opts.RetryAfter, Uncertain: true, Err: err}
+}
+
+// isAway reports whether an error says that etcd, or a majority of it, did not
+// answer.
+func isAway(err error) bool {
+	for _, away := range []error{
+		context.DeadlineExceeded, rpctypes.ErrNoLeader, rpctypes.ErrNotLeader, rpctypes.ErrLeaderChanged, rpctypes.ErrStopped,
+		rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToLeaderFail, rpctypes.ErrTimeoutDueToConnectionLost,
+		rpctypes.ErrTimeoutWaitAppliedIndex, rpctypes.ErrUnhealthy, rpctypes.ErrTooManyRequests,
+	} {
+		if errors.Is(err, away) {
+			return true
+		}
+	}
+	c := status.Code(err)
+	return c == codes.Unavailable || c == codes.DeadlineExceeded
 }
 
 // isStatus compares errors that came without the client's translation.

@@ -12,6 +12,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 )
 
 // Options configure a [Store].
@@ -24,6 +25,8 @@ type Options struct {
 	Username, Password string
 	// Dir is where the store's own member keeps its data.
 	Dir string
+	// Attach uses the member of another process when that has Dir.
+	Attach bool
 	// MaxBytes bounds the data of the store's own member; 4 GiB when zero.
 	MaxBytes int64
 	// Prefix begins all keys; "/updraft/lb/v1/" when empty.
@@ -92,14 +95,14 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	snap, err := s.load(ctx)
 	if err != nil {
-		s.Close()
+		_ = s.Close() // the reason is the first error
 		return nil, err
 	}
 	s.index.replace(snap)
 	s.start(s.commits)
 	s.start(func() { s.follow(s.ctx) })
 	s.start(func() { s.gate.probe(s.ctx, s.probe) })
-	if s.opts.CompactEvery > 0 {
+	if s.opts.CompactEvery > 0 && (s.member != nil || len(s.opts.Endpoints) > 0) {
 		s.start(func() { s.maintain(s.ctx) })
 	}
 	return s, nil
@@ -126,6 +129,11 @@ func (s *Store) connect(ctx context.Context) error {
 		return errors.New("a store needs a directory for its data, or the addresses of an etcd cluster")
 	}
 	m, err := startMember(ctx, s.opts)
+	if s.opts.Attach && errors.Is(err, ErrInUse) {
+		s.limits = embeddedLimits
+		s.client, err = dialMember(s.opts)
+		return err
+	}
 	if err != nil {
 		return err
 	}
@@ -133,11 +141,11 @@ func (s *Store) connect(ctx context.Context) error {
 	return nil
 }
 
-func dial(o Options) (*clientv3.Client, error) {
+func dial(o Options, more ...grpc.DialOption) (*clientv3.Client, error) {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: o.Endpoints, TLS: o.TLS, Username: o.Username, Password: o.Password,
 		DialTimeout: o.WriteTimeout, DialKeepAliveTime: 5 * time.Second, DialKeepAliveTimeout: 3 * time.Second,
-		AutoSyncInterval: 0, Logger: zap.NewNop(), MaxCallRecvMsgSize: 64 << 20, MaxCallSendMsgSize: 16 << 20,
+		AutoSyncInterval: 0, Logger: zap.NewNop(), MaxCallRecvMsgSize: 64 << 20, MaxCallSendMsgSize: 16 << 20, DialOptions: more,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to etcd at %s: %w", strings.Join(o.Endpoints, ", "), err)

@@ -14,46 +14,38 @@ import (
 )
 
 // loadPage is how many keys are read at a time.
-const loadPage = 2000
+const loadPage = 1000
 
 // load reads everything at one revision.
 func (s *Store) load(ctx context.Context) (*Snapshot, error) {
 	snap := newSnapshot()
 	w := &writer{s: snap, drafts: map[string]*draft{}, changed: map[model.Ref]struct{}{}}
-	from, end := s.prefix, clientv3.GetPrefixRangeEnd(s.prefix)
-	for {
-		opts := []clientv3.OpOption{clientv3.WithRange(end), clientv3.WithLimit(loadPage)}
-		if snap.Rev > 0 {
-			opts = append(opts, clientv3.WithRev(snap.Rev))
+	rev, err := s.scan(ctx, func(_ int64, kv keyValue) error {
+		if e, ok := s.eventOf(kv, false); ok {
+			w.take(e)
 		}
-		resp, err := s.client.Get(ctx, from, opts...)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read what is stored: %w", err)
-		}
-		if snap.Rev == 0 {
-			snap.Rev = resp.Header.Revision
-		}
-		for _, kv := range resp.Kvs {
-			if e, ok := s.eventOf(kv, false); ok {
-				w.take(e)
-			}
-		}
-		if !resp.More {
-			w.finish()
-			return snap, nil
-		}
-		from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what is stored: %w", err)
 	}
+	w.finish()
+	snap.Rev = rev
+	return snap, nil
+}
+
+func (s *Store) keyValueOf(kv *mvccpb.KeyValue) keyValue {
+	return keyValue{string(kv.Key[len(s.prefix):]), kv.Value, kv.ModRevision, kv.CreateRevision}
 }
 
 // eventOf reads a change. What cannot be read is left out and said, so that one
 // damaged record takes nothing else along; Check reports it.
-func (s *Store) eventOf(kv *mvccpb.KeyValue, deleted bool) (event, bool) {
-	e := event{key: string(kv.Key[len(s.prefix):]), rev: kv.ModRevision, created: kv.CreateRevision, deleted: deleted}
+func (s *Store) eventOf(kv keyValue, deleted bool) (event, bool) {
+	e := event{key: kv.key, rev: kv.mod, created: kv.new, deleted: deleted}
 	if k := parseKey(e.key); !deleted && k.kind != model.KindNone {
-		v, err := decode(k.kind, kv.Value)
+		v, err := decode(k.kind, kv.value)
 		if err != nil {
-			s.log.Error("a record of the store is damaged and left out", "key", string(kv.Key), "error", err)
+			s.log.Error("a record of the store is damaged and left out", "key", kv.key, "error", err)
 			return e, false
 		}
 		e.value = v
@@ -63,14 +55,20 @@ func (s *Store) eventOf(kv *mvccpb.KeyValue, deleted bool) (event, bool) {
 
 // follow keeps the index up to date until the context ends.
 func (s *Store) follow(ctx context.Context) {
+	said := false
 	for ctx.Err() == nil {
+		before := s.View().Rev
 		err := s.followOnce(ctx)
+		said = said && before == s.View().Rev
 		if errors.Is(err, rpctypes.ErrCompacted) {
 			s.log.Warn("the store's history was compacted away; reading everything anew")
 			err = s.reload(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
-			s.log.Warn("the store's changes are not heard at present", "error", err)
+			if !said {
+				s.log.Warn("the store's changes are not heard at present", "error", err)
+				said = true
+			}
 			pause(ctx, s.opts.RetryInterval)
 		}
 	}
@@ -112,7 +110,7 @@ func (s *Store) hear(resp clientv3.WatchResponse) {
 		if ev.Kv.ModRevision <= known {
 			continue
 		}
-		if e, ok := s.eventOf(ev.Kv, ev.Type == clientv3.EventTypeDelete); ok {
+		if e, ok := s.eventOf(s.keyValueOf(ev.Kv), ev.Type == clientv3.EventTypeDelete); ok {
 			events = append(events, e)
 		}
 	}

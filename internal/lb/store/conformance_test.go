@@ -1,0 +1,616 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/updraft-cloud/updraft/internal/lb/model"
+)
+
+// rig is a store under test. open opens another one on the same data, as another
+// process would.
+type rig struct {
+	*testing.T
+	*Store
+	open func(Options) *Store
+}
+
+var conformance = []struct {
+	rule string
+	test func(r rig)
+}{
+	{"what is created is read back, in the order of the API", testReadBack},
+	{"a transaction that fails leaves nothing", testAtomic},
+	{"what must be unique is", testUnique},
+	{"quotas are enforced and count exactly", testQuota},
+	{"positions of policies are dense", testPositions},
+	{"locks are taken by one", testLocks},
+	{"what is referred to stays", testReferences},
+	{"a thousand writers on one load balancer: one wins, the others are told exactly", testThousand},
+	{"no update is lost between processes", testNoLostUpdate},
+	{"what must be unique is so between processes", testUniqueBetweenProcesses},
+	{"a conflict is never told of an old state", testFreshConflict},
+	{"changes are watched", testFeed},
+	{"claims exclude and fence", testClaims},
+	{"a load balancer with a thousand members comes and goes in one transaction", testLarge},
+	{"a backup is restored", testBackup},
+	{"a function that panics fails alone", testPanic},
+	{"a deleted load balancer no longer counts and is purged", testBury},
+}
+
+func TestConformanceOfTheOwnMember(t *testing.T) {
+	t.Parallel()
+	for _, c := range conformance {
+		t.Run(c.rule, func(t *testing.T) {
+			dir := dirOf(t)
+			s := open(t, Options{Dir: dir, Quota: limitOf(5000)})
+			again := func(o Options) *Store {
+				o.Dir, o.Attach = dir, true
+				return open(t, o)
+			}
+			c.test(rig{t, s, again})
+			mustCheck(t, s)
+		})
+	}
+}
+
+func TestConformanceOfACluster(t *testing.T) {
+	t.Parallel()
+	cl := startCluster(t)
+	cl.stop(2) // one of three is lost
+	for i, c := range conformance {
+		t.Run(c.rule, func(t *testing.T) {
+			again := func(o Options) *Store {
+				o.Endpoints, o.Prefix = cl.endpoints(), fmt.Sprintf("/t%d/", i)
+				return open(t, o)
+			}
+			s := again(Options{Quota: limitOf(5000)})
+			c.test(rig{t, s, again})
+			mustCheck(t, s)
+		})
+	}
+}
+
+func limitOf(n int) QuotaPolicy {
+	return QuotaPolicy{Enforce: true, Defaults: model.Limits{LoadBalancer: &n, Member: &n}}
+}
+
+func (r rig) do(fn func(*Tx) error) {
+	r.Helper()
+	if err := r.Update(context.Background(), fn); err != nil {
+		r.Fatal(err)
+	}
+}
+
+func (r rig) fails(want string, fn func(*Tx) error) {
+	r.Helper()
+	if err := r.Update(context.Background(), fn); err == nil || err.Error() != want {
+		r.Errorf("error %q instead of %q", err, want)
+	}
+}
+
+func (r rig) lb(project string) *model.LoadBalancer {
+	r.Helper()
+	lb := newLB(project)
+	r.do(func(tx *Tx) error { return tx.Create(lb) })
+	return lb
+}
+
+func base() model.Base {
+	return model.Base{ID: model.NewID(), ProvisioningStatus: model.Active, CreatedAt: model.Now()}
+}
+
+func listener(lb string, p model.Protocol, port int) *model.Listener {
+	return &model.Listener{Base: base(), LoadBalancerID: lb, Protocol: p, ProtocolPort: port}
+}
+
+func pool(lb string) *model.Pool {
+	return &model.Pool{Base: base(), LoadBalancerID: lb, Protocol: model.ProtocolHTTP}
+}
+
+func memberOf(p *model.Pool, n int) *model.Member {
+	return &model.Member{Base: base(), LoadBalancerID: p.LoadBalancerID, PoolID: p.ID, Address: fmt.Sprintf("10.0.%d.%d", n/250, n%250), ProtocolPort: 80}
+}
+
+func policy(l *model.Listener, position int) *model.L7Policy {
+	return &model.L7Policy{Base: base(), LoadBalancerID: l.LoadBalancerID, ListenerID: l.ID, Action: model.ActionReject, Position: position}
+}
+
+func testReadBack(r rig) {
+	lb := newLB("p")
+	l, p := listener(lb.ID, model.ProtocolHTTP, 80), pool(lb.ID)
+	m1, m2, hm := memberOf(p, 1), memberOf(p, 2), &model.HealthMonitor{Base: base(), LoadBalancerID: lb.ID, PoolID: p.ID, Type: model.MonitorHTTP}
+	m2.CreatedAt = m1.CreatedAt.Add(-time.Second)
+	po := policy(l, 0)
+	rule := &model.L7Rule{Base: base(), LoadBalancerID: lb.ID, ListenerID: l.ID, L7PolicyID: po.ID}
+	amp := &model.Amphora{ID: model.NewID(), LoadBalancerID: lb.ID, Status: model.AmphoraAllocated}
+	r.do(func(tx *Tx) error {
+		for _, o := range []model.Stored{lb, p, l, m1, m2, hm, po, rule, amp} {
+			if err := tx.Create(o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	other := r.open(Options{})
+	for _, s := range []*Snapshot{r.View(), other.View()} {
+		t := s.Tree(lb.ID)
+		if got := t.Members(p.ID); len(got) != 2 || got[0].ID != m2.ID || got[0].ProjectID != "p" {
+			r.Errorf("members: %+v", got)
+		}
+		if got, in := s.L7Rule(rule.ID); got == nil || in != t || t.L7Policies(l.ID)[0].Position != 1 {
+			r.Errorf("rule %+v in %+v", got, in)
+		}
+		if t.HealthMonitorOf(p.ID).ID != hm.ID || t.Amphora(amp.ID) == nil || len(t.Listeners()) != 1 {
+			r.Errorf("tree: %+v", t)
+		}
+		if got := s.Quota("p").Used; got != (model.Used{LoadBalancer: 1, Listener: 1, Pool: 1, HealthMonitor: 1, Member: 2, L7Policy: 1, L7Rule: 1}) {
+			r.Errorf("the quota counts %+v", got)
+		}
+	}
+}
+
+func testAtomic(r rig) {
+	lb := newLB("p")
+	before := r.View().Rev
+	boom := errors.New("boom")
+	err := r.Update(context.Background(), func(tx *Tx) error {
+		if err := tx.Create(lb); err != nil {
+			return err
+		}
+		return boom
+	})
+	if !errors.Is(err, boom) || r.View().Rev != before || r.View().Tree(lb.ID) != nil || r.View().Quota("p") != nil {
+		r.Errorf("error %v, tree %v, quota %v", err, r.View().Tree(lb.ID), r.View().Quota("p"))
+	}
+}
+
+func testUnique(r rig) {
+	lb := r.lb("p")
+	l, p := listener(lb.ID, model.ProtocolHTTP, 80), pool(lb.ID)
+	profile := &model.FlavorProfile{ID: model.NewID(), Name: "a"}
+	r.do(func(tx *Tx) error {
+		return errors.Join(tx.Create(l), tx.Create(p), tx.Create(memberOf(p, 1)), tx.Create(listener(lb.ID, model.ProtocolUDP, 80)),
+			tx.Create(&model.HealthMonitor{Base: base(), LoadBalancerID: lb.ID, PoolID: p.ID}),
+			tx.Create(profile), tx.Create(&model.Flavor{ID: model.NewID(), Name: "gold", FlavorProfileID: profile.ID}))
+	})
+	for _, c := range []struct {
+		want string
+		o    model.Stored
+	}{
+		{"Another Listener on this Load Balancer is already using protocol HTTP and protocol_port 80", listener(lb.ID, model.ProtocolTCP, 80)},
+		{"Another member on this pool is already using ip 10.0.0.1 on protocol_port 80", memberOf(p, 1)},
+		{"This pool already has a health monitor", &model.HealthMonitor{Base: base(), LoadBalancerID: lb.ID, PoolID: p.ID}},
+		{"Already an entity with that specified id.", lb.Clone()},
+		{"Already an entity with that specified id.", l.Clone()},
+		{"A flavor of gold already exists.", &model.Flavor{ID: model.NewID(), Name: "gold", FlavorProfileID: profile.ID}},
+		{"Flavor Profile x not found.", &model.Flavor{ID: model.NewID(), Name: "silver", FlavorProfileID: "x"}},
+		{"Load Balancer x not found.", listener("x", model.ProtocolTCP, 80)},
+		{"Pool x not found.", &model.Member{Base: base(), LoadBalancerID: lb.ID, PoolID: "x"}},
+	} {
+		r.fails(c.want, func(tx *Tx) error { return tx.Create(c.o) })
+	}
+}
+
+func testQuota(r rig) {
+	two := 2
+	r.do(func(tx *Tx) error { return tx.Put(&model.Quota{ProjectID: "p", Limits: model.Limits{Member: &two}}) })
+	lb := r.lb("p")
+	p := pool(lb.ID)
+	r.do(func(tx *Tx) error { return tx.Create(p) })
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	made, refused := []*model.Member{}, 0
+	for n := range 20 {
+		wg.Go(func() {
+			m := memberOf(p, n)
+			err := r.Update(context.Background(), func(tx *Tx) error { return tx.Create(m) })
+			mu.Lock()
+			defer mu.Unlock()
+			var quota *QuotaError
+			if err == nil {
+				made = append(made, m)
+			} else if errors.As(err, &quota) && err.Error() == "Quota has been met for resources: Member" {
+				refused++
+			} else {
+				r.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(made) != 2 || refused != 18 {
+		r.Fatalf("%d members were made and %d refused", len(made), refused)
+	}
+	r.do(func(tx *Tx) error { return tx.Delete(model.KindMember, made[0].ID) })
+	r.do(func(tx *Tx) error { return tx.Room("p", model.KindMember, 1) })
+	r.do(func(tx *Tx) error { return tx.Delete(model.KindPool, p.ID) })
+	if got := r.View().Quota("p").Used; got != (model.Used{LoadBalancer: 1}) {
+		r.Errorf("the quota counts %+v", got)
+	}
+}
+
+// testPositions compares with a list that is changed in the same way.
+func testPositions(r rig) {
+	lb := r.lb("p")
+	l := listener(lb.ID, model.ProtocolHTTP, 80)
+	r.do(func(tx *Tx) error { return tx.Create(l) })
+	var want []string
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 60 {
+		switch at := random.IntN(len(want) + 3); {
+		case len(want) > 2 && random.IntN(3) == 0:
+			i := random.IntN(len(want))
+			r.do(func(tx *Tx) error { return tx.Delete(model.KindL7Policy, want[i]) })
+			want = slices.Delete(want, i, i+1)
+		case len(want) > 2 && random.IntN(2) == 0:
+			i := random.IntN(len(want))
+			id := want[i]
+			r.do(func(tx *Tx) error {
+				p, _ := tx.L7Policy(id)
+				p = p.Clone()
+				p.Position = at + 1
+				return tx.Update(p)
+			})
+			want = slices.Delete(want, i, i+1)
+			want = slices.Insert(want, min(at, len(want)), id)
+		default:
+			p := policy(l, at)
+			r.do(func(tx *Tx) error { return tx.Create(p) })
+			if at == 0 {
+				at = len(want) + 1
+			}
+			want = slices.Insert(want, min(at-1, len(want)), p.ID)
+		}
+		var got []string
+		for i, p := range r.View().Tree(lb.ID).L7Policies(l.ID) {
+			got = append(got, p.ID)
+			if p.Position != i+1 {
+				r.Fatalf("policy %d has position %d", i, p.Position)
+			}
+		}
+		if !slices.Equal(got, want) {
+			r.Fatalf("policies %v instead of %v", got, want)
+		}
+	}
+}
+
+func testLocks(r rig) {
+	lb := r.lb("p")
+	r.do(func(tx *Tx) error { return tx.LockForChild(lb.ID) })
+	r.fails("Load Balancer "+lb.ID+" is immutable and cannot be updated.", func(tx *Tx) error { return tx.LockForChild(lb.ID) })
+	r.fails("Invalid state PENDING_UPDATE of loadbalancer resource "+lb.ID, func(tx *Tx) error { return tx.LockForDelete(lb.ID) })
+	r.fails("Load Balancer x not found.", func(tx *Tx) error { return tx.LockForUpdate("x") })
+	p := pool(lb.ID)
+	r.do(func(tx *Tx) error { return tx.Create(p) })
+	r.do(func(tx *Tx) error { return tx.LockParent(model.KindPool, p.ID) })
+	r.fails("Pool "+p.ID+" is immutable and cannot be updated.", func(tx *Tx) error { return tx.LockParent(model.KindPool, p.ID) })
+	r.do(func(tx *Tx) error {
+		tx.SetOperating(model.KindLoadBalancer, lb.ID, model.OpDegraded)
+		tx.SetProvisioning(model.KindPool, p.ID, model.Active)
+		return nil
+	})
+	if t := r.View().Tree(lb.ID); t.LB.OperatingStatus != model.OpDegraded || t.Pool(p.ID).ProvisioningStatus != model.Active {
+		r.Errorf("statuses of %+v, %+v", t.LB, t.Pool(p.ID))
+	}
+}
+
+func testReferences(r rig) {
+	lb := r.lb("p")
+	p, l := pool(lb.ID), listener(lb.ID, model.ProtocolHTTP, 80)
+	l.DefaultPoolID = p.ID
+	r.fails("Pool "+p.ID+" not found.", func(tx *Tx) error { return tx.Create(l) })
+	po := policy(l, 0)
+	po.RedirectPoolID = p.ID
+	r.do(func(tx *Tx) error { return errors.Join(tx.Create(p), tx.Create(l), tx.Create(po)) })
+	r.fails("Pool "+p.ID+" is in use by L7 policy "+po.ID, func(tx *Tx) error { return tx.Delete(model.KindPool, p.ID) })
+	r.do(func(tx *Tx) error {
+		return errors.Join(tx.Delete(model.KindL7Policy, po.ID), tx.Delete(model.KindPool, p.ID))
+	})
+	if got := r.View().Tree(lb.ID).Listener(l.ID).DefaultPoolID; got != "" {
+		r.Errorf("the listener still has the pool %s", got)
+	}
+	profile, flavor := &model.FlavorProfile{ID: model.NewID()}, &model.Flavor{ID: model.NewID(), Name: "f"}
+	flavor.FlavorProfileID = profile.ID
+	with := newLB("p")
+	with.FlavorID = flavor.ID
+	r.do(func(tx *Tx) error { return errors.Join(tx.Create(profile), tx.Create(flavor), tx.Create(with)) })
+	r.fails("Flavor profile "+profile.ID+" is in use and cannot be modified.", func(tx *Tx) error { return tx.Delete(model.KindFlavorProfile, profile.ID) })
+	r.fails("Flavor "+flavor.ID+" is in use and cannot be modified.", func(tx *Tx) error { return tx.Delete(model.KindFlavor, flavor.ID) })
+	r.do(func(tx *Tx) error {
+		return errors.Join(tx.Bury(with.ID), tx.Delete(model.KindFlavor, flavor.ID), tx.Delete(model.KindFlavorProfile, profile.ID))
+	})
+}
+
+func testThousand(r rig) {
+	lb := r.lb("p")
+	other := r.open(Options{})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	won, lost := 0, 0
+	for i := range 1000 {
+		s := []*Store{r.Store, other}[i%2]
+		wg.Go(func() {
+			err := s.Update(context.Background(), func(tx *Tx) error { return tx.LockForUpdate(lb.ID) })
+			mu.Lock()
+			defer mu.Unlock()
+			var state *StateError
+			switch {
+			case err == nil:
+				won++
+			case errors.As(err, &state) && state.Status == model.PendingUpdate:
+				lost++
+			default:
+				r.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if won != 1 || lost != 999 {
+		r.Errorf("%d won and %d lost", won, lost)
+	}
+}
+
+func testNoLostUpdate(r rig) {
+	stores := []*Store{r.Store, r.open(Options{}), r.open(Options{})}
+	const writers, each = 12, 10
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for range each {
+				err := stores[w%len(stores)].Update(context.Background(), func(tx *Tx) error {
+					n := 0
+					if old := tx.Record("test/n"); old != nil {
+						n, _ = strconv.Atoi(string(old.Data))
+					}
+					return tx.Put(&model.Record{Name: "test/n", Data: []byte(strconv.Itoa(n + 1))})
+				})
+				if err != nil {
+					r.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for i, s := range stores {
+		if err := s.Sync(context.Background()); err != nil {
+			r.Fatal(err)
+		}
+		if got := string(s.View().Record("test/n").Data); got != strconv.Itoa(writers*each) {
+			r.Errorf("store %d counts %s of %d", i, got, writers*each)
+		}
+	}
+}
+
+func testUniqueBetweenProcesses(r rig) {
+	lb := r.lb("p")
+	stores := []*Store{r.Store, r.open(Options{}), r.open(Options{})}
+	for port := range 10 {
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		made := 0
+		for _, s := range stores {
+			wg.Go(func() {
+				err := s.Update(context.Background(), func(tx *Tx) error { return tx.Create(listener(lb.ID, model.ProtocolTCP, port)) })
+				mu.Lock()
+				defer mu.Unlock()
+				var twice *DuplicateError
+				if err == nil {
+					made++
+				} else if !errors.As(err, &twice) {
+					r.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if made != 1 {
+			r.Errorf("%d listeners were made for port %d", made, port)
+		}
+	}
+}
+
+// testFreshConflict has one process free what another asks for right after: it
+// must not be refused for what it has not heard yet.
+func testFreshConflict(r rig) {
+	lb := r.lb("p")
+	other := r.open(Options{})
+	for range 20 {
+		r.do(func(tx *Tx) error { return tx.LockForUpdate(lb.ID) })
+		if err := other.Update(context.Background(), func(tx *Tx) error {
+			l := tx.LoadBalancer(lb.ID)
+			if l.ProvisioningStatus != model.PendingUpdate {
+				return errors.New("the lock was not seen")
+			}
+			c := l.Clone()
+			c.ProvisioningStatus = model.Active
+			return tx.Update(c)
+		}); err != nil {
+			r.Fatal(err)
+		}
+	}
+	absent := listener(lb.ID, model.ProtocolTCP, 80)
+	r.do(func(tx *Tx) error { return tx.Create(absent) })
+	if err := other.Update(context.Background(), func(tx *Tx) error {
+		if l, _ := tx.Listener(absent.ID); l == nil {
+			return errors.New("the listener was not seen")
+		}
+		return errors.New("seen")
+	}); err.Error() != "seen" {
+		r.Error(err)
+	}
+}
+
+func testFeed(r rig) {
+	other := r.open(Options{})
+	f := other.Watch()
+	defer f.Close()
+	lb := r.lb("p")
+	awaitRef(r, f, model.Ref{Kind: model.KindLoadBalancer, ID: lb.ID})
+	r.do(func(tx *Tx) error { return tx.Create(pool(lb.ID)) })
+	awaitRef(r, f, model.Ref{Kind: model.KindLoadBalancer, ID: lb.ID})
+	r.do(func(tx *Tx) error { return tx.Put(&model.Record{Name: "a/b"}) })
+	awaitRef(r, f, model.Ref{Kind: model.KindRecord, ID: "a/b"})
+}
+
+func awaitRef(r rig, f *Feed, want model.Ref) {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for {
+		refs, err := f.Next(ctx)
+		if err != nil {
+			r.Fatalf("%v was not told: %v", want, err)
+		}
+		if slices.Contains(refs, want) {
+			return
+		}
+	}
+}
+
+func testClaims(r rig) {
+	ctx := context.Background()
+	other := r.open(Options{})
+	one, err := r.NewSession(ctx, "one", 5*time.Second)
+	if err != nil {
+		r.Fatal(err)
+	}
+	two, err := other.NewSession(ctx, "two", 5*time.Second)
+	if err != nil {
+		r.Fatal(err)
+	}
+	held, err := one.Claim(ctx, "shard/1")
+	if err != nil {
+		r.Fatal(err)
+	}
+	var taken *ClaimedError
+	if _, err := two.Claim(ctx, "shard/1"); !errors.As(err, &taken) || taken.Owner != "one" {
+		r.Errorf("a claim that is held: %v", err)
+	}
+	if again, err := one.Claim(ctx, "shard/1"); err != nil || again.Token != held.Token {
+		r.Errorf("claimed again: %+v, %v", again, err)
+	}
+	fenced := func(tx *Tx) error {
+		if err := tx.Fence(held); err != nil {
+			return err
+		}
+		return tx.Put(&model.Record{Name: "x"})
+	}
+	r.do(fenced)
+	f := other.Watch()
+	defer f.Close()
+	if err := one.Close(ctx); err != nil {
+		r.Fatal(err)
+	}
+	awaitRef(r, f, model.Ref{Kind: model.KindClaim, ID: "shard/1"})
+	next, err := two.Claim(ctx, "shard/1")
+	if err != nil || next.Token <= held.Token {
+		r.Fatalf("the next claim: %+v, %v", next, err)
+	}
+	if err := r.Update(ctx, fenced); !errors.Is(err, ErrFenced) {
+		r.Errorf("an update with an old claim: %v", err)
+	}
+	select {
+	case <-one.Lost():
+	case <-time.After(10 * time.Second):
+		r.Error("a session that was closed is not told so")
+	}
+	if err := next.Release(ctx); err != nil {
+		r.Fatal(err)
+	}
+	await(r.T, "the release", func() bool { return len(other.View().Claims("shard/")) == 0 })
+}
+
+func testLarge(r rig) {
+	lb := r.lb("p")
+	p := pool(lb.ID)
+	r.do(func(tx *Tx) error {
+		if err := tx.Create(p); err != nil {
+			return err
+		}
+		for n := range 1000 {
+			if err := tx.Create(memberOf(p, n)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if n := len(r.View().Tree(lb.ID).Members(p.ID)); n != 1000 {
+		r.Errorf("%d members", n)
+	}
+	r.do(func(tx *Tx) error { return tx.Delete(model.KindLoadBalancer, lb.ID) })
+	if s := r.View(); s.Tree(lb.ID) != nil || s.homes.Len() != 0 || s.Quota("p").Used != (model.Used{}) {
+		r.Errorf("left: %v, %d homes, %+v", s.Tree(lb.ID), s.homes.Len(), s.Quota("p").Used)
+	}
+}
+
+func testBackup(r rig) {
+	lb := r.lb("p")
+	p := pool(lb.ID)
+	r.do(func(tx *Tx) error { return errors.Join(tx.Create(p), tx.Create(memberOf(p, 1))) })
+	var backup bytes.Buffer
+	if err := r.Backup(context.Background(), &backup); err != nil {
+		r.Fatal(err)
+	}
+	if err := r.Restore(context.Background(), bytes.NewReader(backup.Bytes())); !errors.Is(err, ErrNotEmpty) {
+		r.Errorf("restored over something: %v", err)
+	}
+	fresh := open(r.T, Options{Dir: dirOf(r.T)})
+	for cut := range 4 {
+		part := backup.Bytes()[:backup.Len()*cut/4]
+		if err := fresh.Restore(context.Background(), bytes.NewReader(part)); err == nil || fresh.View().Len() != 0 {
+			r.Errorf("a part of a backup was restored: %v", err)
+		}
+	}
+	if err := fresh.Restore(context.Background(), &backup); err != nil {
+		r.Fatal(err)
+	}
+	if t := fresh.View().Tree(lb.ID); t == nil || len(t.Members(p.ID)) != 1 || fresh.View().Quota("p").Used.Member != 1 {
+		r.Errorf("restored: %+v", t)
+	}
+	mustCheck(r.T, fresh)
+	update(r.T, fresh, func(tx *Tx) error { return tx.LockForUpdate(lb.ID) })
+}
+
+func testPanic(r rig) {
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			err := r.Update(context.Background(), func(tx *Tx) error {
+				if i == 7 {
+					panic("seven")
+				}
+				return tx.Create(newLB("p"))
+			})
+			if (err != nil) != (i == 7) {
+				r.Errorf("writer %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func testBury(r rig) {
+	lb := r.lb("p")
+	p := pool(lb.ID)
+	r.do(func(tx *Tx) error { return errors.Join(tx.Create(p), tx.Create(memberOf(p, 1))) })
+	r.do(func(tx *Tx) error {
+		return tx.Put(&model.AmphoraStats{LoadBalancerID: lb.ID, AmphoraID: "a"})
+	})
+	r.do(func(tx *Tx) error { return tx.Bury(lb.ID) })
+	t := r.View().Tree(lb.ID)
+	if t.LB.ProvisioningStatus != model.Deleted || len(t.Pools()) != 0 || r.View().Quota("p").Used != (model.Used{}) {
+		r.Errorf("buried: %+v, %+v", t.LB, r.View().Quota("p"))
+	}
+	r.fails("Load Balancer "+lb.ID+" not found.", func(tx *Tx) error { return tx.LockForDelete(lb.ID) })
+	r.do(func(tx *Tx) error { return tx.Delete(model.KindLoadBalancer, lb.ID) })
+	if r.View().Tree(lb.ID) != nil || len(r.View().Stats(lb.ID)) != 0 {
+		r.Error("something is left")
+	}
+}
