@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"github.com/updraft-cloud/updraft/internal/lb/model"
 )
@@ -50,6 +52,9 @@ type cluster struct {
 	t       *testing.T
 	members [3]*embed.Etcd
 	configs [3]*embed.Config
+	// servers answer clients, in place of etcd's own, which waits for clients
+	// when it ends: a member that dies does not.
+	servers [3]*grpc.Server
 }
 
 func startCluster(t *testing.T) *cluster {
@@ -64,7 +69,7 @@ func startCluster(t *testing.T) *cluster {
 		cfg := embed.NewConfig()
 		cfg.Name, cfg.Dir = fmt.Sprintf("m%d", i), filepath.Join(t.TempDir(), "etcd")
 		cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{urls[i]}, []url.URL{urls[i]}
-		cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{urls[3+i]}, []url.URL{urls[3+i]}
+		cfg.ListenClientUrls, cfg.AdvertiseClientUrls = nil, []url.URL{urls[3+i]}
 		cfg.InitialCluster = initial[1:]
 		cfg.TickMs, cfg.ElectionMs = 50, 500
 		cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
@@ -99,6 +104,12 @@ func (c *cluster) start(which ...int) {
 			c.t.Fatal(err)
 		}
 		c.members[i] = e
+		l, err := net.Listen("tcp", cfg.AdvertiseClientUrls[0].Host)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.servers[i] = v3rpc.Server(e.Server, nil, nil)
+		go func() { _ = c.servers[i].Serve(l) }()
 	}
 	for _, i := range which {
 		select {
@@ -113,6 +124,7 @@ func (c *cluster) start(which ...int) {
 func (c *cluster) stop(which ...int) {
 	for _, i := range which {
 		if e := c.members[i]; e != nil {
+			c.servers[i].Stop()
 			e.Server.HardStop()
 			e.Close()
 			c.members[i] = nil

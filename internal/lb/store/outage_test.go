@@ -94,15 +94,9 @@ func TestOneOfThreeMembersIsLost(t *testing.T) {
 
 	// Everything stops and starts again.
 	c.stop(0, 1, 2)
-	c.startAll()
+	c.start(0, 1, 2)
 	again := open(t, Options{Endpoints: c.endpoints()})
 	w.wantAll(t, again)
-}
-
-// startAll starts members that need each other to be ready.
-func (c *cluster) startAll() {
-	c.t.Helper()
-	c.start(0, 1, 2)
 }
 
 func TestWithoutAMajorityWritesAreRefusedAndReadsGoOn(t *testing.T) {

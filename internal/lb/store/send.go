@@ -232,7 +232,14 @@ func isAway(err error) bool {
 		}
 	}
 	c := status.Code(err)
-	return c == codes.Unavailable || c == codes.DeadlineExceeded
+	if e := (rpctypes.EtcdError{}); errors.As(err, &e) {
+		c = e.Code()
+	}
+	switch c {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Aborted, codes.Internal, codes.Unknown:
+		return true // a member that is being stopped answers with any of these
+	}
+	return false
 }
 
 // isStatus compares errors that came without the client's translation.
