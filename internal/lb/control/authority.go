@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/updraft-cloud/updraft/internal/lb/amphora"
 	"github.com/updraft-cloud/updraft/internal/secret"
 	"github.com/updraft-cloud/updraft/internal/secret/pki"
 )
@@ -101,7 +102,7 @@ func (a *Authority) Refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the agents' certificate authority: %w", err)
 	}
-	cert, key, err := state.issuer().Issue("updraft-controller", []string{clientName}, a.now())
+	cert, key, err := state.issuer().Issue(amphora.ControllerName, []string{clientName}, a.now())
 	if err != nil {
 		return err
 	}

@@ -134,7 +134,7 @@ func (p *pass) provision(ctx context.Context, a *model.Amphora) error {
 		a.CertExpiration = expires
 	}
 	a.ComputeID, a.LBNetworkIP, a.CachedZone, a.ImageID, a.ComputeFlavor = in.ComputeID, in.Address.String(), in.Zone, in.Image, in.Flavor
-	a.Endpoint = endpoint(in)
+	a.Endpoint, a.VRRPInterface = endpoint(in), driver.VIPInterface
 	if len(places) > 0 && len(places[0].Port.FixedIPs) > 0 {
 		a.VRRPPortID, a.VRRPIP = places[0].Port.ID, places[0].Port.FixedIPs[0].Address.String()
 	}

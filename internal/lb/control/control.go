@@ -23,6 +23,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,7 +70,9 @@ type Options struct {
 	Amphorae  Amphorae
 	Authority *Authority
 	Log       *slog.Logger
-	// Receivers are where agents send their heartbeats.
+	// Address is where this controller takes heartbeats; Receivers are those of
+	// all controllers.
+	Address   string
 	Receivers func() []string
 	Limits    Limits
 }
@@ -157,7 +160,7 @@ func New(o Options) *Controller {
 	}
 	return &Controller{
 		opts: o, limits: l, log: o.Log.With("controller", o.Name), light: light, queue: newQueue(), vitals: newVitals(),
-		shards:  newShards(o.Store, o.Name, l.Shards),
+		shards:  newShards(o.Store, o.Name, l.Shards).at(o.Address),
 		breaker: &Breaker{Share: l.Share, Least: l.Least, Parallel: l.Parallel, Every: l.Every, Burst: l.Burst},
 	}
 }
@@ -204,6 +207,9 @@ func (c *Controller) follow(ctx context.Context) {
 		}
 		snap := c.opts.Store.View()
 		for _, r := range refs {
+			if r.Kind == model.KindClaim && strings.HasPrefix(r.ID, receiverClaims) && !c.light {
+				c.addAll(func(string) bool { return true }) // agents have to know them
+			}
 			if r.Kind != model.KindLoadBalancer || !c.shards.mine(r.ID) {
 				continue
 			}

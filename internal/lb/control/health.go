@@ -17,8 +17,10 @@ type Report struct {
 	Pools, Members map[string]string
 	// Stats are counters since the agent's start.
 	Stats map[string]model.Stats
-	// Version is that of the configuration it carries.
-	Version uint64
+	// Digest names the configuration that it carries.
+	Digest string
+	// Fault says why it cannot serve.
+	Fault string
 }
 
 // statuses are operating statuses by id.
@@ -48,6 +50,9 @@ func operating(t *store.Tree, r Report) statuses {
 		s := poolStatus(t, p, r, out)
 		out[p.ID] = s
 		lb = worse(lb, s)
+	}
+	if r.Fault != "" {
+		lb = model.OpError
 	}
 	if !t.LB.AdminStateUp {
 		lb = model.OpOffline

@@ -31,3 +31,15 @@ func (m *Metrics) silent(silent, all int) {
 	m.Silent.Store(int64(silent))
 	m.Watched.Store(int64(all))
 }
+
+// Shards returns how many shards the controller has.
+func (c *Controller) Shards() int { return c.shards.number() }
+
+// Queue returns how many load balancers are due and are worked on.
+func (c *Controller) Queue() (ready, working int) { return c.queue.depth() }
+
+// Held reports whether the circuit breaker is open.
+func (c *Controller) Held() bool { open, _ := c.breaker.Open(); return open }
+
+// HeartbeatInterval is how often agents shall tell that they live.
+func (l Limits) HeartbeatInterval() time.Duration { return l.withDefaults().Heartbeat }

@@ -30,9 +30,12 @@ type shards struct {
 	count int
 	names []string
 
+	address string // of heartbeats; "" for none
+
 	mu      sync.RWMutex
 	session *store.Session
 	held    map[string]*store.Held
+	told    bool // the address is claimed
 }
 
 func newShards(s *store.Store, name string, count int) *shards {
@@ -41,6 +44,12 @@ func newShards(s *store.Store, name string, count int) *shards {
 		h.names = append(h.names, shardClaims+strconv.Itoa(i))
 	}
 	return h
+}
+
+// at names where this controller takes heartbeats.
+func (s *shards) at(address string) *shards {
+	s.address = address
+	return s
 }
 
 // of returns the shard of a load balancer.
@@ -105,7 +114,7 @@ func (s *shards) run(ctx context.Context, acquired, lost func(string)) error {
 func (s *shards) forget(lost func(string)) {
 	s.mu.Lock()
 	held := s.held
-	s.session, s.held = nil, map[string]*store.Held{}
+	s.session, s.held, s.told = nil, map[string]*store.Held{}, false
 	s.mu.Unlock()
 	for name := range held {
 		lost(name)
@@ -119,6 +128,7 @@ func (s *shards) balance(ctx context.Context, acquired, lost func(string)) {
 	if err != nil {
 		return // etcd is away: there is nothing to do but to try again
 	}
+	s.tell(ctx, session)
 	controllers := max(1, len(s.store.View().Claims(controllerClaims)))
 	share := (s.count + controllers - 1) / controllers
 	for _, name := range s.names {
@@ -141,6 +151,16 @@ func (s *shards) balance(ctx context.Context, acquired, lost func(string)) {
 			acquired(name)
 		}
 	}
+}
+
+// tell claims the address of this controller. Before it was killed, it may have
+// had the same, which is free when that session ends.
+func (s *shards) tell(ctx context.Context, session *store.Session) {
+	if s.address == "" || s.told {
+		return
+	}
+	_, err := session.Claim(ctx, receiverClaims+s.address)
+	s.told = err == nil
 }
 
 // taken reports whether somebody has the shard, as far as is known here.

@@ -137,6 +137,9 @@ func (c *Controller) Heartbeat(ctx context.Context, amphoraID string, r Report) 
 	now := time.Now()
 	c.vitals.heard(a.ID, t.LB.ID, now, r)
 	c.Metrics.heartbeat()
+	if r.Digest != a.Applied && a.Status == model.AmphoraAllocated && t.LB.ProvisioningStatus == model.Active {
+		c.queue.add(t.LB.ID) // it has something else than it was given
+	}
 	if c.speaks(t, a, now) {
 		c.tell(ctx, t, r)
 	}

@@ -88,3 +88,7 @@ type Instance struct {
 
 // AgentPort is where agents listen.
 const AgentPort = 9443
+
+// VIPInterface is the name, inside an instance, of the first of its interfaces:
+// the one that is on the VIP's network.
+const VIPInterface = "eth0"

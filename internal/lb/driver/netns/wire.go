@@ -31,7 +31,7 @@ var (
 const (
 	bridge         = "mgmt"
 	managementLink = "mgmt0"
-	// dataLink begins the names of the others: that of the VIP is VIPLink.
+	// dataLink begins the names of the others, as driver.VIPInterface does.
 	dataLink = "eth"
 	// heartbeatPort is Octavia's; controllers beside each other take the next.
 	heartbeatPort, maxControllers = 5555, 64
@@ -51,13 +51,10 @@ func outside(words ...string) string {
 	return "ulb" + hex.EncodeToString(sum[:6])
 }
 
-// VIPLink is the interface that holds the VIP: the first of a Spec.
-const VIPLink = dataLink + "0"
-
 // linkName says which interface belongs to a port, wherever in a Spec it stands.
 func linkName(first bool, portID string) string {
 	if first {
-		return VIPLink
+		return driver.VIPInterface
 	}
 	sum := sha256.Sum256([]byte(portID))
 	return dataLink + "-" + hex.EncodeToString(sum[:4])
