@@ -18,7 +18,8 @@ var lbParts = map[string]struct {
 	"amphora": {"from the model to configurations, purely", []string{"model"}},
 	"agent":   {"runs beside the traffic: small, and blind to the store", []string{"model", "amphora"}},
 	"driver":  {"the outside world behind small interfaces", []string{"model", "amphora", "agent"}},
-	"api":     {"answers clients and leaves the work to controllers", []string{"model", "store", "driver"}},
+	"api":     {"answers clients and leaves the work to controllers", []string{"model", "store", "driver", "auth"}},
+	"auth":    {"who asks and whether they may, for the API and whoever serves it", nil},
 	"control": {"makes the world as the store says", []string{"model", "store", "driver", "amphora"}},
 }
 
