@@ -1,6 +1,6 @@
 // Package embedded holds the programs for hosts that are built into updraft: the
 // host agent, the registry of images, what keeps Keystone's keys, the guard of the
-// database's cluster, and what watches over computes.
+// database's cluster, what watches over computes, and the agent on amphorae.
 //
 // `make agents` builds them into the directory bin, which is empty in a fresh
 // clone: then they are looked for beside the running program.
@@ -34,10 +34,11 @@ const (
 	Keys     Program = "updraft-keys"
 	Guard    Program = "updraft-guard"
 	Recovery Program = "updraft-recovery"
+	Amphora  Program = "updraft-amphora"
 )
 
 // Programs returns all of them.
-func Programs() []Program { return []Program{Host, Registry, Keys, Guard, Recovery} }
+func Programs() []Program { return []Program{Host, Registry, Keys, Guard, Recovery, Amphora} }
 
 // Arches are the architectures that programs are built for, as Go names them.
 func Arches() []string { return []string{"amd64", "arm64"} }
