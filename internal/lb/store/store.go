@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -87,6 +89,10 @@ type Store struct {
 	closed sync.Once
 }
 
+// manyTrees is from how many load balancers on it pays to give memory back after
+// they were read.
+const manyTrees = 10_000
+
 // Open opens a store and reads what is in it.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := newStore(opts)
@@ -99,6 +105,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, err
 	}
 	s.index.replace(snap)
+	if snap.Len() > manyTrees {
+		debug.FreeOSMemory() // reading left as much behind as it brought
+	}
 	s.start(s.commits)
 	s.start(func() { s.follow(s.ctx) })
 	s.start(func() { s.gate.probe(s.ctx, s.probe) })
@@ -145,7 +154,7 @@ func dial(o Options, more ...grpc.DialOption) (*clientv3.Client, error) {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: o.Endpoints, TLS: o.TLS, Username: o.Username, Password: o.Password,
 		DialTimeout: o.WriteTimeout, DialKeepAliveTime: 5 * time.Second, DialKeepAliveTimeout: 3 * time.Second,
-		AutoSyncInterval: 0, Logger: zap.NewNop(), MaxCallRecvMsgSize: 64 << 20, MaxCallSendMsgSize: 16 << 20, DialOptions: more,
+		AutoSyncInterval: 0, Logger: zap.NewNop(), MaxCallRecvMsgSize: math.MaxInt32, MaxCallSendMsgSize: 16 << 20, DialOptions: more,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to etcd at %s: %w", strings.Join(o.Endpoints, ", "), err)

@@ -13,8 +13,9 @@ import (
 	"github.com/updraft-cloud/updraft/internal/lb/model"
 )
 
-// loadPage is how many keys are read at a time.
-const loadPage = 1000
+// loadPage is how many keys are read at a time. Many, since etcd counts all that
+// follow for each page.
+const loadPage = 10_000
 
 // load reads everything at one revision.
 func (s *Store) load(ctx context.Context) (*Snapshot, error) {
