@@ -122,7 +122,7 @@ and configured hosts, and the proof by test that all of it works.
 		a.planCommand(), a.applyCommand(), a.upCommand(), a.destroyCommand(),
 		a.statusCommand(), a.maintenanceCommand(), a.restartCommand(), a.verifyCommand(), a.handoffCommand(), a.timelineCommand(),
 		a.sshCommand(), a.execCommand(), a.logsCommand(), a.bundleCommand(), a.backupCommand(), a.restoreCommand(),
-		a.secretsCommand(), a.openstackCommand(), a.openCommand(),
+		a.secretsCommand(), a.openstackCommand(), a.openCommand(), a.lbCommand(),
 		a.labCommand(), a.imageCommand(), a.cacheCommand(), a.genCommand(),
 	)
 	return root

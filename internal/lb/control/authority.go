@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/lb/amphora"
+	"github.com/updraft-cloud/updraft/internal/lb/model"
+	"github.com/updraft-cloud/updraft/internal/lb/store"
 	"github.com/updraft-cloud/updraft/internal/secret"
 	"github.com/updraft-cloud/updraft/internal/secret/pki"
 )
@@ -238,4 +240,18 @@ func (a *Authority) Advance(ctx context.Context) error {
 	}
 	s.Generation++
 	return a.put(ctx, s)
+}
+
+// Behind counts the amphorae whose agents have not heard of a phase of the
+// authority.
+func Behind(snap *store.Snapshot, generation int) int {
+	n := 0
+	for t := range snap.Trees("") {
+		for _, a := range t.Amphorae() {
+			if a.Status == model.AmphoraAllocated && a.Endpoint != "" && a.CertGeneration != generation {
+				n++
+			}
+		}
+	}
+	return n
 }

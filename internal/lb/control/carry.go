@@ -131,7 +131,7 @@ func (p *pass) provision(ctx context.Context, a *model.Amphora) error {
 		return p.c.condemn(ctx, a, "its instance has stopped")
 	}
 	if !expires.IsZero() {
-		a.CertExpiration = expires
+		a.CertExpiration, a.CertGeneration = expires, p.c.opts.Authority.Generation()
 	}
 	a.ComputeID, a.LBNetworkIP, a.CachedZone, a.ImageID, a.ComputeFlavor = in.ComputeID, in.Address.String(), in.Zone, in.Image, in.Flavor
 	a.Endpoint, a.VRRPInterface = endpoint(in), driver.VIPInterface

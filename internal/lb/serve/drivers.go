@@ -1,0 +1,115 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/updraft-cloud/updraft/internal/lb/driver"
+	"github.com/updraft-cloud/updraft/internal/lb/driver/local"
+	"github.com/updraft-cloud/updraft/internal/lb/driver/netns"
+	"github.com/updraft-cloud/updraft/internal/lb/driver/noop"
+	"github.com/updraft-cloud/updraft/internal/lb/driver/secrets"
+)
+
+// The names of drivers, as on the command line.
+const (
+	driverNoop   = "noop"
+	driverLocal  = "local"
+	driverNetns  = "netns"
+	authNone     = "noauth"
+	authKeystone = "keystone"
+)
+
+type drivers struct {
+	network driver.Network
+	compute driver.Compute // nil without a controller
+	secrets driver.Secrets
+	local   *local.Network // nil with another
+}
+
+// open makes the drivers, and refuses those that cannot work together.
+func (c Config) open(ctx context.Context) (drivers, error) {
+	var d drivers
+	if c.Compute == driverNetns && c.Network != driverLocal {
+		return d, fmt.Errorf("cannot run amphorae in namespaces with the network %q: they are plugged into bridges of this computer, which --network local declares", c.Network)
+	}
+	var err error
+	if d.network, d.local, err = c.openNetwork(ctx); err != nil {
+		return d, err
+	}
+	if d.secrets, err = c.openSecrets(ctx); err != nil {
+		return d, err
+	}
+	if c.WithController {
+		d.compute, err = c.openCompute(d)
+	}
+	return d, err
+}
+
+func (c Config) openNetwork(context.Context) (driver.Network, *local.Network, error) {
+	switch c.Network {
+	case driverNoop:
+		return noop.Network{}, nil, nil
+	case driverLocal:
+		if c.Networks == "" {
+			return nil, nil, errors.New("local networks need a file that declares them: --networks FILE")
+		}
+		n, err := local.Open(local.Options{File: c.Networks, Dir: filepath.Join(c.Data, networkDir)})
+		return n, n, err
+	}
+	return nil, nil, fmt.Errorf("there is no network driver %q", c.Network)
+}
+
+func (c Config) openSecrets(context.Context) (driver.Secrets, error) {
+	switch c.Secrets {
+	case driverNoop:
+		return &noop.Secrets{}, nil
+	case driverLocal:
+		return secrets.Open(SecretsDir(c.Data), c.Identity), nil
+	}
+	return nil, fmt.Errorf("there is no driver of secrets %q", c.Secrets)
+}
+
+func (c Config) openCompute(d drivers) (driver.Compute, error) {
+	switch c.Compute {
+	case driverNoop:
+		return noop.Compute{}, nil
+	case driverNetns:
+		if err := d.local.Prepare(); err != nil {
+			return nil, err
+		}
+		return netns.New(netns.Options{Dir: filepath.Join(c.Data, amphoraDir), Agent: c.Agent})
+	}
+	return nil, fmt.Errorf("there is no compute driver %q", c.Compute)
+}
+
+// Config reads the files; without any there is no TLS.
+func (e EtcdTLS) Config() (*tls.Config, error) {
+	if e == (EtcdTLS{}) {
+		return nil, nil
+	}
+	out := &tls.Config{MinVersion: tls.VersionTLS12}
+	if e.CA != "" {
+		data, err := os.ReadFile(e.CA)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the authority of etcd: %w", err)
+		}
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM(data) {
+			return nil, fmt.Errorf("there is no certificate in %s", e.CA)
+		}
+	}
+	if e.Certificate != "" || e.Key != "" {
+		pair, err := tls.LoadX509KeyPair(e.Certificate, e.Key)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the certificate for etcd: %w", err)
+		}
+		out.Certificates = []tls.Certificate{pair}
+	}
+	return out, nil
+}
