@@ -31,7 +31,7 @@ var insertable = []struct {
 
 // http writes what a frontend does with requests.
 func (w *work) http(o *writer, h *amphora.HAProxy, l *model.Listener) error {
-	if err := w.policy(o, h, l); err != nil {
+	if err := w.policy(o, h, l, false); err != nil {
 		return err
 	}
 	if on(l, "X-Forwarded-For") {
@@ -50,7 +50,7 @@ func (w *work) http(o *writer, h *amphora.HAProxy, l *model.Listener) error {
 	if tls && l.HSTSMaxAge != nil {
 		o.line("http-response", "set-header", "Strict-Transport-Security", hsts(l))
 	}
-	return nil
+	return w.policy(o, h, l, true)
 }
 
 // on compares names as HTTP does.
@@ -74,10 +74,12 @@ func hsts(l *model.Listener) string {
 	return v
 }
 
-// policy writes the L7 policies of a listener. One without rules matches nothing.
-func (w *work) policy(o *writer, h *amphora.HAProxy, l *model.Listener) error {
+// policy writes the L7 policies of a listener that choose a pool, or the others:
+// HAProxy chooses a pool after everything else, wherever the line stands. One
+// without rules matches nothing.
+func (w *work) policy(o *writer, h *amphora.HAProxy, l *model.Listener, pools bool) error {
 	for _, p := range w.policies[l.ID] {
-		if len(w.rules[p.ID]) == 0 {
+		if len(w.rules[p.ID]) == 0 || pools != (p.Action == model.ActionRedirectToPool) {
 			continue
 		}
 		conditions := []string{"if"}
