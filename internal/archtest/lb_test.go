@@ -20,7 +20,8 @@ var lbParts = map[string]struct {
 	"driver":  {"the outside world behind small interfaces", []string{"model", "amphora", "agent"}},
 	"api":     {"answers clients and leaves the work to controllers", []string{"model", "store", "driver", "auth"}},
 	"auth":    {"who asks and whether they may, for the API and whoever serves it", nil},
-	"control": {"makes the world as the store says", []string{"model", "store", "driver", "amphora"}},
+	"control": {"makes the world as the store says, and asks agents through their client", []string{"model", "store", "driver", "amphora", "agent"}},
+	"serve":   {"the one place where the parts are put together", []string{"model", "store", "driver", "amphora", "api", "auth", "control"}},
 }
 
 // lbMayUse are updraft's other packages that the load-balancing service may

@@ -142,6 +142,7 @@ type Controller struct {
 	log     *slog.Logger
 	light   bool
 	queue   *queue
+	passes  sync.Map // of context.CancelCauseFunc, by load balancer
 	shards  *shards
 	vitals  *vitals
 	breaker *Breaker

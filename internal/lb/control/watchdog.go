@@ -98,7 +98,7 @@ func (c *Controller) replace(ctx context.Context, a *model.Amphora, reason strin
 		c.log.Debug("an amphora could not be given up", "amphora", a.ID, "error", err)
 		return
 	}
-	c.queue.add(a.LoadBalancerID)
+	c.interrupt(a.LoadBalancerID)
 }
 
 // stopped gives up amphorae whose instances have stopped or are not there.

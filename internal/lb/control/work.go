@@ -16,6 +16,17 @@ import (
 // after which the next pass goes on: it is due again at once.
 var errAgain = errors.New("due again")
 
+// errInterrupted says that a pass waits for somebody who is given up meanwhile.
+var errInterrupted = errors.New("interrupted")
+
+// interrupt ends a pass over a load balancer, and makes it due again.
+func (c *Controller) interrupt(id string) {
+	if f, ok := c.passes.Load(id); ok {
+		f.(context.CancelCauseFunc)(errInterrupted)
+	}
+	c.queue.add(id)
+}
+
 // workLoop takes items until ctx ends, and works on each under work.
 func (c *Controller) workLoop(ctx, work context.Context) {
 	for {
@@ -35,6 +46,9 @@ func (c *Controller) workLoop(ctx, work context.Context) {
 func (c *Controller) one(ctx context.Context, id string) {
 	start := time.Now()
 	err := c.converge(ctx, id)
+	if errors.Is(err, errInterrupted) {
+		err = errAgain
+	}
 	c.Metrics.pass(time.Since(start), err)
 	switch {
 	case err == nil:
@@ -63,13 +77,22 @@ func (c *Controller) pause(failures int) time.Duration {
 // passDeadline bounds one pass; what takes longer goes on in the next.
 const passDeadline = 30 * time.Second
 
-func (c *Controller) converge(ctx context.Context, id string) error {
+func (c *Controller) converge(ctx context.Context, id string) (err error) {
 	t := c.opts.Store.View().Tree(id)
 	if t == nil || t.LB.ProvisioningStatus == model.Deleted {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, passDeadline)
 	defer cancel()
+	ctx, interrupt := context.WithCancelCause(ctx)
+	defer interrupt(nil)
+	c.passes.Store(id, interrupt)
+	defer c.passes.Delete(id)
+	defer func() {
+		if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {
+			err = errInterrupted
+		}
+	}()
 	if t.LB.ProvisioningStatus == model.PendingDelete || t.LB.Deleting {
 		return c.remove(ctx, t)
 	}

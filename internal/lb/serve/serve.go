@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -109,6 +110,9 @@ func Run(ctx context.Context, c Config) (err error) {
 	s := &service{Config: c, registry: prometheus.NewRegistry()}
 	if s.drivers, err = c.open(ctx); err != nil {
 		return err
+	}
+	if closer, ok := s.drivers.compute.(io.Closer); ok {
+		defer func() { err = errors.Join(err, closer.Close()) }()
 	}
 	tls, err := c.EtcdTLS.Config()
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/updraft-cloud/updraft/internal/lb/driver"
 	"github.com/updraft-cloud/updraft/internal/lb/driver/link"
@@ -44,6 +45,7 @@ type Options struct {
 // Compute runs amphorae in namespaces.
 type Compute struct {
 	dir, agent, prefix string
+	alive              *os.File // shared lock of all who use the management network
 }
 
 // New makes the namespace in which controllers and agents meet.
@@ -56,15 +58,40 @@ func New(o Options) (*Compute, error) {
 		return nil, err
 	}
 	c := &Compute{dir: dir, agent: o.Agent, prefix: "ulb-" + driver.DerivedID("instance", dir)[:8] + "-"}
-	s, err := link.Make(c.management())
-	if err != nil {
-		return nil, fmt.Errorf("cannot make the management network: %w", err)
+	if c.alive, err = os.OpenFile(filepath.Join(dir, "users.lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, err
 	}
-	defer s.Close()
-	if err := s.Bridge(bridge, 1500, controllerPrefix); err != nil {
+	if err := c.meet(); err != nil {
+		c.alive.Close()
 		return nil, fmt.Errorf("cannot make the management network: %w", err)
 	}
 	return c, nil
+}
+
+func (c *Compute) meet() error {
+	if err := unix.Flock(int(c.alive.Fd()), unix.LOCK_SH); err != nil {
+		return err
+	}
+	s, err := link.Make(c.management())
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Bridge(bridge, 1500, controllerPrefix)
+}
+
+// Close removes the management network if there is no instance, and nobody else
+// uses it. Instances run on.
+func (c *Compute) Close() error {
+	defer c.alive.Close()
+	if unix.Flock(int(c.alive.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return nil
+	}
+	left, err := c.List(context.Background())
+	if err != nil || len(left) > 0 {
+		return err
+	}
+	return netns.Delete(c.management())
 }
 
 func (c *Compute) management() string { return c.prefix + "mgmt" }
