@@ -266,7 +266,7 @@ func (a *node) end() {
 			}
 		}
 	}
-	if !a.b.t.Failed() {
+	if !a.b.t.Failed() && os.Getenv("KEEP") == "" {
 		return
 	}
 	for _, name := range []string{"agent.log", "haproxy.log", "keepalived.log", "haproxy.cfg"} {
