@@ -521,3 +521,8 @@ func interfaceAddrs() ([]string, error) {
 	}
 	return out, err
 }
+
+// soon is when an answer within a bridge is late.
+func soon() time.Time { return time.Now().Add(2 * time.Second) }
+
+func containsText(data []byte, s string) bool { return strings.Contains(string(data), s) }

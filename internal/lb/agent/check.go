@@ -137,7 +137,7 @@ func lookPing(ctx context.Context, to netip.Addr) error {
 	}
 	buf := make([]byte, 1500)
 	for {
-		n, err := conn.Read(buf)
+		n, err := receive(conn, buf)
 		if err != nil {
 			return err
 		}
@@ -145,6 +145,12 @@ func lookPing(ctx context.Context, to netip.Addr) error {
 			return nil
 		}
 	}
+}
+
+// receive reads a packet without its header of IPv4, which only ReadFrom leaves out.
+func receive(conn net.Conn, buf []byte) (int, error) {
+	n, _, err := conn.(*net.IPConn).ReadFrom(buf)
+	return n, err
 }
 
 // Chunks of SCTP (RFC 9260 §3.2).
@@ -172,7 +178,7 @@ func lookSCTP(ctx context.Context, at netip.AddrPort) error {
 	}
 	buf := make([]byte, 1500)
 	for {
-		n, err := conn.Read(buf)
+		n, err := receive(conn, buf)
 		if err != nil {
 			return err
 		}
