@@ -3,55 +3,109 @@ package serve
 import (
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/lb/auth"
 	"github.com/updraft-cloud/updraft/internal/lb/driver"
 )
 
+// kind is a kind of object of Neutron's API v2.0, with the names in its answers.
+type kind struct{ path, one, many string }
+
+var neutronKinds = []kind{
+	{"networks", "network", "networks"},
+	{"subnets", "subnet", "subnets"},
+	{"ports", "port", "ports"},
+	{"security-groups", "security_group", "security_groups"},
+	{"qos/policies", "policy", "policies"},
+}
+
+// item is an object as it is answered.
+type item = map[string]any
+
 // withNetworks answers, beside the API, what clients ask of the network service
-// before they create a load balancer: names and ids of networks and subnets, as
-// Neutron's API v2.0 gives them. The command line of OpenStack does so even for
-// ids. It is there for local networks only, and nothing can be changed by it.
+// before they create a load balancer: names and ids of networks and subnets. The
+// command line of OpenStack does so even for ids. It is there where no Neutron
+// is, and nothing can be changed by it.
 func (s *service) withNetworks(api http.Handler, who auth.Authenticator) http.Handler {
-	if s.drivers.local == nil {
+	if s.Network != driverLocal && s.Network != driverNoop {
 		return api
 	}
-	list := func(key string, items func() []map[string]any) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
+	mux := http.NewServeMux()
+	mux.Handle("/", api)
+	for _, k := range neutronKinds {
+		handler := func(w http.ResponseWriter, r *http.Request) {
 			if _, err := who.Identify(r.Context(), r); err != nil {
 				api.ServeHTTP(w, r) // which refuses as it does for everything
 				return
 			}
-			answer(w, r, key, items())
+			s.answer(w, r, k)
 		}
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/", api)
-	for key, items := range map[string]func() []map[string]any{"network": s.networkItems, "subnet": s.subnetItems} {
-		mux.HandleFunc("GET /v2.0/"+key+"s", list(key, items))
-		mux.HandleFunc("GET /v2.0/"+key+"s/{id}", list(key, items))
+		mux.HandleFunc("GET /v2.0/"+k.path, handler)
+		mux.HandleFunc("GET /v2.0/"+k.path+"/{id}", handler)
 	}
 	return mux
 }
 
-func (s *service) networkItems() []map[string]any {
-	var out []map[string]any
+// answer writes one object, or those that match the query.
+func (s *service) answer(w http.ResponseWriter, r *http.Request, k kind) {
+	id := strings.TrimSuffix(r.PathValue("id"), ".json")
+	found := []item{}
+	for _, i := range s.items(k, id+r.URL.Query().Get("id")) {
+		if matches(i, r) && (id == "" || i["id"] == id) {
+			found = append(found, i)
+		}
+	}
+	var body any = item{k.many: found}
+	status := http.StatusOK
+	switch {
+	case id != "" && len(found) == 0:
+		status = http.StatusNotFound
+		body = item{"NeutronError": item{"type": "NotFound", "message": k.one + " " + id + " could not be found.", "detail": ""}}
+	case id != "":
+		body = item{k.one: found[0]}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the client has gone
+}
+
+var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// items returns the objects of a kind. The network noop has whatever it is asked
+// for.
+func (s *service) items(k kind, id string) []item {
+	switch {
+	case s.Network == driverNoop && uuid.MatchString(id):
+		return []item{{"id": id, "name": id, "network_id": id, "cidr": "0.0.0.0/0", "ip_version": 4, "subnets": []string{}, "admin_state_up": true}}
+	case s.drivers.local == nil:
+		return nil
+	case k.one == "network":
+		return s.networkItems()
+	case k.one == "subnet":
+		return s.subnetItems()
+	}
+	return nil
+}
+
+func (s *service) networkItems() []item {
+	var out []item
 	for _, n := range s.drivers.local.Networks() {
-		out = append(out, map[string]any{"id": n.ID, "name": n.Name, "subnets": n.Subnets, "mtu": n.MTU, "shared": true,
+		out = append(out, item{"id": n.ID, "name": n.Name, "subnets": n.Subnets, "mtu": n.MTU, "shared": true,
 			"admin_state_up": true, "status": "ACTIVE", "router:external": false})
 	}
 	return out
 }
 
-func (s *service) subnetItems() []map[string]any {
-	var out []map[string]any
+func (s *service) subnetItems() []item {
+	var out []item
 	for _, n := range s.drivers.local.Subnets() {
-		item := map[string]any{"id": n.ID, "name": n.Name, "network_id": n.NetworkID, "cidr": n.Prefix.String(), "ip_version": version(n), "gateway_ip": nil}
+		i := item{"id": n.ID, "name": n.Name, "network_id": n.NetworkID, "cidr": n.Prefix.String(), "ip_version": version(n), "gateway_ip": nil}
 		if n.Gateway.IsValid() {
-			item["gateway_ip"] = n.Gateway.String()
+			i["gateway_ip"] = n.Gateway.String()
 		}
-		out = append(out, item)
+		out = append(out, i)
 	}
 	return out
 }
@@ -63,35 +117,9 @@ func version(s driver.Subnet) int {
 	return 6
 }
 
-// answer writes one item or those that match the query.
-func answer(w http.ResponseWriter, r *http.Request, key string, items []map[string]any) {
-	w.Header().Set("Content-Type", "application/json")
-	var body any
-	if id := strings.TrimSuffix(r.PathValue("id"), ".json"); id != "" {
-		for _, i := range items {
-			if i["id"] == id {
-				body = map[string]any{key: i}
-			}
-		}
-		if body == nil {
-			w.WriteHeader(http.StatusNotFound)
-			body = map[string]any{"NeutronError": map[string]string{"type": key + "NotFound", "message": key + " " + id + " could not be found.", "detail": ""}}
-		}
-	} else {
-		found := []map[string]any{}
-		for _, i := range items {
-			if matches(i, r) {
-				found = append(found, i)
-			}
-		}
-		body = map[string]any{key + "s": found}
-	}
-	_ = json.NewEncoder(w).Encode(body) // the client has gone
-}
-
-func matches(item map[string]any, r *http.Request) bool {
+func matches(i item, r *http.Request) bool {
 	for _, k := range []string{"id", "name", "network_id"} {
-		if want := r.URL.Query().Get(k); want != "" && item[k] != want {
+		if want := r.URL.Query().Get(k); want != "" && i[k] != want {
 			return false
 		}
 	}

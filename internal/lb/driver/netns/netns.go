@@ -68,7 +68,11 @@ func New(o Options) (*Compute, error) {
 	return c, nil
 }
 
+// meet also notes how the names of the namespaces begin, for people and scripts.
 func (c *Compute) meet() error {
+	if err := os.WriteFile(filepath.Join(c.dir, "prefix"), []byte(c.prefix), 0o600); err != nil {
+		return err
+	}
 	if err := unix.Flock(int(c.alive.Fd()), unix.LOCK_SH); err != nil {
 		return err
 	}
