@@ -273,10 +273,12 @@ func TestAmphoraAgentIsCareful(t *testing.T) {
 	})
 }
 
-func haproxyOf(t *testing.T, a *node) proc.ID {
+func haproxyOf(t *testing.T, a *node) proc.ID { return processOf(t, a, "haproxy") }
+
+func processOf(t *testing.T, a *node, name string) proc.ID {
 	t.Helper()
 	var id proc.ID
-	data, err := os.ReadFile(filepath.Join(a.dir, "haproxy.process"))
+	data, err := os.ReadFile(filepath.Join(a.dir, name+".process"))
 	if err == nil {
 		err = json.Unmarshal(data, &id)
 	}
@@ -301,4 +303,25 @@ func (a *node) has(t *testing.T) bool {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// breakHAProxy ends HAProxy and keeps it from being started.
+func (a *node) breakHAProxy(t *testing.T) {
+	t.Helper()
+	cfg := filepath.Join(a.dir, "haproxy.cfg")
+	if err := os.Rename(cfg, cfg+".kept"); err != nil {
+		t.Fatal(err)
+	}
+	if err := haproxyOf(t, a).Signal(9); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mendHAProxy takes that back, if it was done.
+func (a *node) mendHAProxy(t *testing.T) {
+	t.Helper()
+	cfg := filepath.Join(a.dir, "haproxy.cfg")
+	if err := os.Rename(cfg+".kept", cfg); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
 }

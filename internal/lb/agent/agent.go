@@ -156,7 +156,8 @@ func (a *Agent) change(ctx context.Context, from, to *amphora.Config) (by, why s
 	gone := func() error {
 		var errs []error
 		for _, v := range from.VIPs {
-			if !slices.ContainsFunc(to.VIPs, func(o amphora.VIP) bool { return o.Address == v.Address }) {
+			handed := from.Keepalived == "" && to.Keepalived != "" // keepalived holds only what it took itself
+			if handed || !slices.ContainsFunc(to.VIPs, func(o amphora.VIP) bool { return o.Address == v.Address }) {
 				errs = append(errs, removeVIP(v.Address))
 			}
 		}
@@ -184,11 +185,8 @@ func (a *Agent) reconcile(ctx context.Context) error {
 	if c.HAProxy != nil && !a.haproxy.process.running() {
 		errs = append(errs, a.revive(ctx))
 	}
-	a.mu.Lock()
-	fault := a.fault != ""
-	a.mu.Unlock()
 	if c.Keepalived != "" {
-		errs = append(errs, a.keepalived.tell(fault))
+		errs = append(errs, a.keepalived.tell(a.faulty()))
 	}
 	text := c.Keepalived
 	if c.Fenced {
@@ -236,23 +234,43 @@ const tendEvery = time.Second
 func (a *Agent) tend(ctx context.Context) {
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
+	mend := a.mend
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-a.mend:
+		case <-mend:
 		case <-tick.C:
 		}
-		a.applying.Lock()
-		if a.config != nil {
-			if err := a.reconcile(ctx); err != nil {
-				a.log.Error("not all is as it should be", "error", err)
-				a.changed()
-			}
-			a.haproxy.purge()
+		mend = a.mend
+		if err := a.tendOnce(ctx); err != nil {
+			a.log.Error("not all is as it should be", "error", err)
+			mend = nil // what ends at once is not started again at once
 		}
-		a.applying.Unlock()
 	}
+}
+
+func (a *Agent) tendOnce(ctx context.Context) error {
+	a.applying.Lock()
+	defer a.applying.Unlock()
+	if a.config == nil {
+		return nil
+	}
+	before := a.faulty()
+	err := a.reconcile(ctx)
+	if a.faulty() != before {
+		a.changed()
+	}
+	if a.config.HAProxy != nil {
+		a.haproxy.purge()
+	}
+	return err
+}
+
+func (a *Agent) faulty() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.fault != ""
 }
 
 // healthChanged acts on what a check of the agent's own found.
