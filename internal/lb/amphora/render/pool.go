@@ -193,7 +193,12 @@ func (w *work) server(l *model.Listener, p *model.Pool, m *model.Member, monitor
 			if err != nil {
 				return s, err
 			}
-			s.Options = append(s.Options, "addr", to.String())
+			// In brackets: HAProxy would take the end of an IPv6 address for a port.
+			text := to.Unmap().WithZone("").String()
+			if strings.Contains(text, ":") {
+				text = "[" + text + "]"
+			}
+			s.Options = append(s.Options, "addr", text)
 		}
 		if m.MonitorPort != 0 {
 			s.Options = append(s.Options, "port", strconv.Itoa(m.MonitorPort))
