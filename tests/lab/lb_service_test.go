@@ -317,3 +317,23 @@ func (b *lbService) command(args ...string) string {
 	}
 	return string(out)
 }
+
+func decode(t *testing.T, r io.Reader) map[string]any {
+	t.Helper()
+	var out map[string]any
+	if err := json.NewDecoder(r).Decode(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// subnets asks as clients ask Neutron.
+func (b *lbService) subnets() map[string]any {
+	b.t.Helper()
+	resp, err := b.http.Get("http://127.0.0.1:9876/v2.0/subnets")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return decode(b.t, resp.Body)
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,7 +17,7 @@ const cliTimeout = 5 * time.Second
 // ask sends one command to a socket of HAProxy and returns the answer. The
 // writing side is closed, which ends the session after the answer.
 func ask(socket, command string) (string, error) {
-	c, err := net.DialTimeout("unix", socket, cliTimeout)
+	c, err := dialSocket(socket)
 	if err != nil {
 		return "", err
 	}
@@ -30,6 +31,17 @@ func ask(socket, command string) (string, error) {
 	}
 	data, err := io.ReadAll(c)
 	return string(data), err
+}
+
+// dialSocket connects to a socket, whose directory may have any length: the path
+// of a socket has 107 bytes at most (unix(7)).
+func dialSocket(socket string) (net.Conn, error) {
+	dir, err := os.Open(filepath.Dir(socket))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return net.DialTimeout("unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(socket)), cliTimeout)
 }
 
 func (h *haproxy) socket() string { return filepath.Join(h.dir, "haproxy.sock") }
