@@ -55,6 +55,8 @@ type balancing struct {
 	client  *netns.NS
 	members *netns.NS
 	key     []byte
+	// root is another system whose programs amphorae run, this one's when empty.
+	root string
 }
 
 var (
@@ -159,7 +161,7 @@ func (b *balancing) amphora(n int) *node {
 	a.ns = b.space(a.name)
 	b.plug(a.name, a.address.String()+"/24", fmt.Sprintf("fd77::%d/64", n))
 	var err error
-	if a.dir, err = os.MkdirTemp("", "lbt"); err != nil { // short, for sockets
+	if a.dir, err = os.MkdirTemp(b.root, "lbt"); err != nil { // short, for sockets
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(func() { _ = os.RemoveAll(a.dir) })
@@ -242,7 +244,7 @@ func (a *node) start() {
 		a.b.t.Fatal(err)
 	}
 	defer log.Close()
-	a.cmd = exec.Command(a.b.bin, "--config", filepath.Join(a.dir, "boot.json"), "--debug")
+	a.cmd = a.command()
 	a.cmd.Stdout, a.cmd.Stderr = log, log
 	if err := a.ns.Do(a.cmd.Start); err != nil {
 		a.b.t.Fatal(err)
@@ -251,6 +253,17 @@ func (a *node) start() {
 		_, err := a.client.Status(a.b.t.Context())
 		return err
 	})
+}
+
+// command is the agent, below another root if there is one.
+func (a *node) command() *exec.Cmd {
+	boot := filepath.Join(a.dir, "boot.json")
+	if a.b.root == "" {
+		return exec.Command(a.b.bin, "--config", boot, "--debug")
+	}
+	return exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c",
+		`mount --rbind /proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" /updraft-amphora --config "$1" --debug`,
+		a.b.root, strings.TrimPrefix(boot, a.b.root))
 }
 
 // end ends everything in the namespace, and shows what was said if it failed.
