@@ -93,13 +93,14 @@ type Store struct {
 // they were read.
 const manyTrees = 10_000
 
-// Open opens a store and reads what is in it.
+// Open opens a store and reads what is in it. A cluster that does not answer is an
+// [UnavailableError].
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := newStore(opts)
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
-	snap, err := s.load(ctx)
+	snap, err := s.begin(ctx)
 	if err != nil {
 		_ = s.Close() // the reason is the first error
 		return nil, err
@@ -115,6 +116,15 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.start(func() { s.maintain(s.ctx) })
 	}
 	return s, nil
+}
+
+// begin reads everything, once etcd is known to answer: a client of its waits for
+// ever for one that does not.
+func (s *Store) begin(ctx context.Context) (*Snapshot, error) {
+	if _, err := s.latest(ctx); err != nil {
+		return nil, err
+	}
+	return s.load(ctx)
 }
 
 func newStore(opts Options) *Store {
