@@ -92,7 +92,7 @@ func optionalNumber[T any](name string, get func(T) int) attribute[T] {
 	return a
 }
 
-func flag[T any](name string, get func(T) bool) attribute[T] {
+func toggle[T any](name string, get func(T) bool) attribute[T] {
 	return attribute[T]{
 		name: name, schema: schema{Type: "boolean"},
 		show: func(b []byte, o T) []byte { return strconv.AppendBool(b, get(o)) },

@@ -93,6 +93,8 @@ const (
 	otherNetID = "0bbbbbbb-0000-4000-8000-000000000009"
 )
 
+func (world) AcceptsAnything() bool { return false }
+
 func (world) Network(_ context.Context, id string) (*driver.Net, error) {
 	if id != networkID {
 		return nil, driver.NotFound("Network", id)

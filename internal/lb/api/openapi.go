@@ -62,9 +62,10 @@ func (s *Server) operation(r *route) dict {
 		op["parameters"] = params
 	}
 	if r.fields != nil {
-		body := objectSchema(r.fields())
+		one := objectSchema(r.fields())
+		body := one
 		if r.wrapper == "members" {
-			body = schema{Type: "array", Items: &body}
+			body = schema{Type: "array", Items: &one}
 		}
 		op["requestBody"] = dict{"required": true, "content": jsonOf(wrapped(r.wrapper, body))}
 	}

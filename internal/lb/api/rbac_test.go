@@ -22,6 +22,8 @@ func (byHeader) Identify(_ context.Context, r *http.Request) (*auth.Identity, er
 
 func (byHeader) Challenge() string { return `Keystone uri="http://keystone"` }
 
+var anAdmin = auth.Identity{Admin: true}
+
 const forbidden = "Policy does not allow this request to be performed."
 
 func TestRoles(t *testing.T) {

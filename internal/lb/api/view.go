@@ -36,7 +36,7 @@ func statuses[M based]() []attribute[row[M]] {
 	return []attribute[row[M]]{
 		textual("provisioning_status", func(r row[M]) model.ProvisioningStatus { return base(r).ProvisioningStatus }),
 		textual("operating_status", func(r row[M]) model.OperatingStatus { return base(r).OperatingStatus }),
-		flag("admin_state_up", func(r row[M]) bool { return base(r).AdminStateUp }),
+		toggle("admin_state_up", func(r row[M]) bool { return base(r).AdminStateUp }),
 	}
 }
 

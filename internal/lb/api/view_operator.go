@@ -56,7 +56,7 @@ func flavorKind() *kind[*model.Flavor] {
 			textual("id", func(f *model.Flavor) string { return f.ID }),
 			textual("name", func(f *model.Flavor) string { return f.Name }),
 			textual("description", func(f *model.Flavor) string { return f.Description }),
-			flag("enabled", func(f *model.Flavor) bool { return f.Enabled }),
+			toggle("enabled", func(f *model.Flavor) bool { return f.Enabled }),
 			textual("flavor_profile_id", func(f *model.Flavor) string { return f.FlavorProfileID }),
 		},
 	}
@@ -69,7 +69,7 @@ func zoneKind() *kind[*model.AvailabilityZone] {
 		attrs: []attribute[*model.AvailabilityZone]{
 			textual("name", func(z *model.AvailabilityZone) string { return z.Name }),
 			textual("description", func(z *model.AvailabilityZone) string { return z.Description }),
-			flag("enabled", func(z *model.AvailabilityZone) bool { return z.Enabled }),
+			toggle("enabled", func(z *model.AvailabilityZone) bool { return z.Enabled }),
 			textual("availability_zone_profile_id", func(z *model.AvailabilityZone) string { return z.AvailabilityZoneProfileID }),
 		},
 	}
@@ -88,7 +88,7 @@ func amphoraKind() *kind[amphoraRow] {
 			optional("vrrp_port_id", func(r amphoraRow) string { return r.o.VRRPPortID }),
 			optional("ha_port_id", func(r amphoraRow) string { return r.o.HAPortID }),
 			moment("cert_expiration", func(r amphoraRow) time.Time { return r.o.CertExpiration }),
-			flag("cert_busy", func(r amphoraRow) bool { return r.o.CertBusy }),
+			toggle("cert_busy", func(r amphoraRow) bool { return r.o.CertBusy }),
 			optional("role", func(r amphoraRow) string { return r.o.Role }),
 			textual("status", func(r amphoraRow) model.AmphoraStatus { return r.o.Status }),
 			optional("vrrp_interface", func(r amphoraRow) string { return r.o.VRRPInterface }),

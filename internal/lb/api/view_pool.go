@@ -14,7 +14,7 @@ func poolKind(children ...[]attribute[poolRow]) *kind[poolRow] {
 			optional("tls_container_ref", func(r poolRow) string { return r.o.TLSContainerRef }),
 			optional("ca_tls_container_ref", func(r poolRow) string { return r.o.CATLSContainerRef }),
 			optional("crl_container_ref", func(r poolRow) string { return r.o.CRLContainerRef }),
-			flag("tls_enabled", func(r poolRow) bool { return r.o.TLSEnabled }),
+			toggle("tls_enabled", func(r poolRow) bool { return r.o.TLSEnabled }),
 			optional("tls_ciphers", func(r poolRow) string { return r.o.TLSCiphers }),
 			shownAs("tls_versions", arrayOf("string").nullable(), func(b []byte, r poolRow) []byte { return appendOptionalTexts(b, r.o.TLSVersions) }),
 			shownAs("alpn_protocols", arrayOf("string").nullable(), func(b []byte, r poolRow) []byte { return appendOptionalTexts(b, r.o.ALPNProtocols) }),
@@ -39,7 +39,7 @@ func memberKind() *kind[memberRow] {
 		textual("address", func(r memberRow) string { return r.o.Address }),
 		number("protocol_port", func(r memberRow) int { return r.o.ProtocolPort }),
 		number("weight", func(r memberRow) int { return r.o.Weight }),
-		flag("backup", func(r memberRow) bool { return r.o.Backup }),
+		toggle("backup", func(r memberRow) bool { return r.o.Backup }),
 		optional("subnet_id", func(r memberRow) string { return r.o.SubnetID }),
 	}, owner[*model.Member](), history[*model.Member](), []attribute[memberRow]{
 		optional("monitor_address", func(r memberRow) string { return r.o.MonitorAddress }),
@@ -109,7 +109,7 @@ func ruleAttrs() []attribute[ruleRow] {
 		textual("compare_type", func(r ruleRow) string { return r.o.CompareType }),
 		optional("key", func(r ruleRow) string { return r.o.Key }),
 		textual("value", func(r ruleRow) string { return r.o.Value }),
-		flag("invert", func(r ruleRow) bool { return r.o.Invert }),
+		toggle("invert", func(r ruleRow) bool { return r.o.Invert }),
 		hidden(textual("l7policy_id", func(r ruleRow) string { return r.o.L7PolicyID })),
 	}
 }

@@ -163,7 +163,7 @@ func listenerTLS() []attribute[listenerRow] {
 		shownAs("tls_versions", arrayOf("string").nullable(), func(b []byte, r listenerRow) []byte { return appendOptionalTexts(b, r.o.TLSVersions) }),
 		shownAs("alpn_protocols", arrayOf("string").nullable(), func(b []byte, r listenerRow) []byte { return appendOptionalTexts(b, r.o.ALPNProtocols) }),
 		optionalInt("hsts_max_age", func(r listenerRow) *int { return r.o.HSTSMaxAge }),
-		flag("hsts_include_subdomains", func(r listenerRow) bool { return r.o.HSTSIncludeSubdomains }),
-		flag("hsts_preload", func(r listenerRow) bool { return r.o.HSTSPreload }),
+		toggle("hsts_include_subdomains", func(r listenerRow) bool { return r.o.HSTSIncludeSubdomains }),
+		toggle("hsts_preload", func(r listenerRow) bool { return r.o.HSTSPreload }),
 	}
 }

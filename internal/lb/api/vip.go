@@ -256,8 +256,8 @@ func (s *Settings) checkVIPNetwork(id string, networks []string) *fault {
 // anyNetwork reports whether the network takes every id, so that nothing can be
 // said about what belongs to what.
 func (s *Server) anyNetwork() bool {
-	_, any := s.network.(interface{ AcceptsAnything() })
-	return any
+	n, ok := s.network.(interface{ AcceptsAnything() bool })
+	return ok && n.AcceptsAnything()
 }
 
 // reserve has the network reserve the addresses, and writes them down.

@@ -174,3 +174,7 @@ func (s *Secrets) Secret(ctx context.Context, ref string) ([]byte, error) {
 	}
 	return c.Intermediates, nil
 }
+
+// AcceptsAnything says that every id is taken, so that which subnet is on which
+// network cannot be told.
+func (Network) AcceptsAnything() bool { return true }
