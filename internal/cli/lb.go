@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 
@@ -84,22 +83,8 @@ func (o *lbOptions) open(ctx context.Context) (*store.Store, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("cannot find the store of a load-balancing service in %s; name its data directory: --data DIR", o.dir())
 	}
-	if storeServes(dir) {
-		opts.Endpoints = []string{"unix://" + store.SocketPath(dir)}
-		return store.Open(ctx, opts)
-	}
-	opts.Dir = dir
+	opts.Dir, opts.Attach = dir, true
 	return store.Open(ctx, opts)
-}
-
-// storeServes reports whether a process has the store in a directory.
-func storeServes(dir string) bool {
-	conn, err := net.Dial("unix", store.SocketPath(dir))
-	if err != nil {
-		return false
-	}
-	conn.Close()
-	return true
 }
 
 // with calls f with the store.
