@@ -2,9 +2,12 @@ package lab_test
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/updraft-cloud/updraft/internal/lb/amphora"
@@ -211,6 +214,62 @@ func TestAmphoraInsertsHeadersAndKeepsOthersOut(t *testing.T) {
 	if res, _ := b.must(c, "http://10.77.0.100:83/"); res.StatusCode != http.StatusNotFound {
 		t.Errorf("beside the metrics: %d", res.StatusCode)
 	}
+}
+
+func TestAmphoraTellsMembersWhoAsks(t *testing.T) {
+	b := newBalancing(t)
+	a := b.amphora(1)
+	s := a.scene()
+	for port, protocol := range map[int]model.Protocol{10: model.ProtocolProxy, 11: model.ProtocolProxyV2, 12: model.ProtocolTCP} {
+		pool := s.pool(protocol, model.RoundRobin)
+		s.member(pool, at(10, port))
+		s.listener(model.ProtocolTCP, port, pool)
+	}
+	silent := s.pool(model.ProtocolTCP, model.RoundRobin)
+	s.member(silent, at(10, 14))
+	limited := s.listener(model.ProtocolTCP, 13, silent)
+	limited.ConnectionLimit = 1
+	a.apply(s)
+	first := func(port int) (string, net.Conn) {
+		t.Helper()
+		l, err := b.members.Listen(t.Context(), "tcp", at(10, port).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		conn, err := b.client.DialContext(t.Context(), "tcp", fmt.Sprintf("10.77.0.100:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(conn, "hello")
+		got, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer got.Close()
+		buf := make([]byte, 1000)
+		_ = got.SetDeadline(soon())
+		n, _ := io.ReadAtLeast(got, buf, 5)
+		return string(buf[:n]), conn
+	}
+	for port, want := range map[int]string{10: "PROXY TCP4 10.77.0.200 10.77.0.100 ", 11: "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\x0a\x4d\x00\xc8\x0a\x4d\x00\x64", 12: "hello"} {
+		got, conn := first(port)
+		conn.Close()
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("port %d: %q does not begin with %q", port, got, want)
+		}
+	}
+	sink, err := b.members.Listen(t.Context(), "tcp", at(10, 14).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sink.Close()
+	conn, err := b.client.DialContext(t.Context(), "tcp", "10.77.0.100:13")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	a.heard("the listener is full", func(x *heart.Beat) bool { return x.Listeners[limited.ID].Status == heart.Full })
 }
 
 func at(n, port int) netip.AddrPort {

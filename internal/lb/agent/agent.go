@@ -100,7 +100,7 @@ func (a *Agent) resume(ctx context.Context) error {
 	a.config = c
 	a.mu.Unlock()
 	a.health.watch(toWatch(c))
-	return errors.Join(settings(c), a.forward(ctx, nil, c.Virtuals), a.reconcile(ctx))
+	return errors.Join(settings(c), a.forward(ctx, c.Virtuals, c.Virtuals), a.reconcile(ctx))
 }
 
 // errOlder means that a newer configuration is in effect.
@@ -163,15 +163,22 @@ func (a *Agent) change(ctx context.Context, from, to *amphora.Config) (by, why s
 		}
 		return errors.Join(errs...)
 	}
-	return by, why, errors.Join(gone(), a.forward(ctx, from.Virtuals, to.Virtuals), a.reconcile(ctx), a.retell(to))
+	return by, why, errors.Join(gone(), a.forward(ctx, from.Virtuals, to.Virtuals), a.reconcile(ctx), a.retell(from, to))
 }
 
-// retell gives HAProxy's new process the health that the agent knows.
-func (a *Agent) retell(c *amphora.Config) error {
+// retell gives HAProxy the health that the agent knows: a new process has not
+// been told, and whom nobody checks any longer is well.
+func (a *Agent) retell(from, to *amphora.Config) error {
+	if to.HAProxy == nil {
+		return nil
+	}
 	var errs []error
-	for _, p := range c.Probes {
-		if !a.health.up(p.Backend, p.Server) {
-			errs = append(errs, a.haproxy.command(fmt.Sprintf("set server %s/%s health down", p.Backend, p.Server)))
+	for _, p := range to.Probes {
+		errs = append(errs, a.haproxy.health(p.Backend, p.Server, a.health.up(p.Backend, p.Server)))
+	}
+	for _, p := range from.Probes {
+		if !a.health.watches(p.Backend, p.Server) && to.HAProxy.Has(p.Backend, p.Server) {
+			errs = append(errs, a.haproxy.health(p.Backend, p.Server, true))
 		}
 	}
 	return errors.Join(errs...)
@@ -217,6 +224,9 @@ func (a *Agent) drop(vips []amphora.VIP) error {
 // revive starts HAProxy again after it ended by itself.
 func (a *Agent) revive(ctx context.Context) error {
 	err := a.haproxy.restart(ctx)
+	if err == nil {
+		err = a.retell(a.config, a.config)
+	}
 	a.mu.Lock()
 	a.fault = ""
 	if err != nil {
@@ -280,14 +290,16 @@ func (a *Agent) healthChanged(w watched, up bool) {
 	a.log.Info("a member's health has changed", "owner", w.Owner, "member", w.Member, "up", up)
 	a.changed()
 	c := a.config
+	if c == nil {
+		return // released meanwhile
+	}
 	if slices.ContainsFunc(c.Virtuals, func(v amphora.Virtual) bool { return v.Listener == w.Owner }) {
 		if err := a.forward(context.Background(), c.Virtuals, c.Virtuals); err != nil {
 			a.log.Error("cannot forward", "error", err)
 		}
 		return
 	}
-	state := map[bool]string{true: "up", false: "down"}[up]
-	if err := a.haproxy.command(fmt.Sprintf("set server %s/%s health %s", w.Owner, w.Member, state)); err != nil {
+	if err := a.haproxy.health(w.Owner, w.Member, up); err != nil {
 		a.log.Error("cannot tell HAProxy", "error", err)
 	}
 }
@@ -314,7 +326,7 @@ func (a *Agent) release(ctx context.Context) error {
 	return os.Remove(a.configPath())
 }
 
-// address is for logs.
+// addresses are for logs.
 func addresses(vips []amphora.VIP) []netip.Addr {
 	var out []netip.Addr
 	for _, v := range vips {

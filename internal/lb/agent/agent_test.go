@@ -32,9 +32,12 @@ func TestTheNextProcessKnowsHealthAndNothingElse(t *testing.T) {
 		"3 p:l 2 down 192.0.2.2 0 0 1 1 9\n" +
 		"3 p:l 3 maint 192.0.2.3 0 1 1 1 9\n" + // it is enabled now
 		"3 p:l 4 disabled 192.0.2.4 2 0 1 1 9\n" + // and this one disabled
-		"3 p:l 5 gone 192.0.2.5 2 0 1 1 9\n"
+		"3 p:l 5 gone 192.0.2.5 2 0 1 1 9\n" +
+		"3 p:l 6 probed 192.0.2.6 0 0 1 1 9\n" // by the agent
+	check := []string{"check"}
 	to := &amphora.HAProxy{Backends: []amphora.Backend{{Name: "p:l", Servers: []amphora.Server{
-		{Name: "up", Weight: 7}, {Name: "down", Weight: 1}, {Name: "maint", Weight: 1}, {Name: "disabled", Weight: 1, Disabled: true},
+		{Name: "up", Weight: 7, Options: check}, {Name: "down", Weight: 1, Options: check}, {Name: "maint", Weight: 1, Options: check},
+		{Name: "disabled", Weight: 1, Options: check, Disabled: true}, {Name: "probed", Weight: 1},
 	}}}}
 	want := head + "3 p:l 1 up 192.0.2.1 2 0 7 7 9\n3 p:l 2 down 192.0.2.2 0 0 1 1 9\n"
 	if diff := cmp.Diff(want, serverState(dump, to)); diff != "" {

@@ -125,7 +125,7 @@ func (h *haproxy) check(ctx context.Context, to *amphora.HAProxy, files []amphor
 		return err
 	}
 	if _, err := os.Stat(h.path(stateFile)); err != nil {
-		if err := replace(h.path(stateFile), []byte("1\n")); err != nil {
+		if err := replace(h.path(stateFile), []byte(noState)); err != nil {
 			return err
 		}
 	}
@@ -159,16 +159,19 @@ func (h *haproxy) start(ctx context.Context, to *amphora.HAProxy, files []amphor
 	if err := h.check(ctx, to, files); err != nil {
 		return err
 	}
-	if err := errors.Join(h.commit(), h.process.start()); err != nil {
+	if err := h.commit(); err != nil {
 		return err
 	}
-	h.leaving = nil
-	return h.until(ctx, "start", func(w workers) bool { return w.current != 0 })
+	return h.restart(ctx)
 }
 
-// restart starts it again as it was.
+// noState is a state file that says nothing.
+const noState = "1\n"
+
+// restart starts it as it was. What was seen at the last reload is too old to be
+// true.
 func (h *haproxy) restart(ctx context.Context) error {
-	if err := h.process.start(); err != nil {
+	if err := errors.Join(replace(h.path(stateFile), []byte(noState)), h.process.start()); err != nil {
 		return err
 	}
 	h.leaving = nil

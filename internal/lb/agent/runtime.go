@@ -62,6 +62,12 @@ func (h *haproxy) command(command string) error {
 	return nil
 }
 
+// health tells what a check of the agent's own found.
+func (h *haproxy) health(backend, server string, up bool) error {
+	state := map[bool]string{true: "up", false: "down"}[up]
+	return h.command(fmt.Sprintf("set server %s/%s health %s", backend, server, state))
+}
+
 // workers are the processes below the master.
 type workers struct {
 	current int

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,11 +21,12 @@ const (
 // one has seen, so that a member that is down gets no request after a reload.
 // The rest of it is as the configuration says: weights and administrative states
 // that were set at run time are in it already, and HAProxy would prefer its own.
+// Of those that it does not check itself the agent tells it.
 func serverState(dump string, h *amphora.HAProxy) string {
 	weights := map[string]int{}
 	for _, b := range h.Backends {
 		for _, s := range b.Servers {
-			if !s.Disabled {
+			if !s.Disabled && slices.Contains(s.Options, "check") {
 				weights[b.Name+"/"+s.Name] = s.Weight
 			}
 		}

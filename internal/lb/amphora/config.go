@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -98,6 +99,13 @@ func (h *HAProxy) Text() string {
 		}
 	}
 	return b.String()
+}
+
+// Has reports whether there is such a server.
+func (h *HAProxy) Has(backend, server string) bool {
+	return slices.ContainsFunc(h.Backends, func(b Backend) bool {
+		return b.Name == backend && slices.ContainsFunc(b.Servers, func(s Server) bool { return s.Name == server })
+	})
 }
 
 func (s Server) line() string {
