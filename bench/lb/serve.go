@@ -75,7 +75,7 @@ func (s *service) dial() (net.Conn, error) { return net.Dial("tcp", s.addr) }
 
 // stop ends the service; what it said is in the error when it did not end well.
 func (s *service) stop() error {
-	defer os.RemoveAll(s.dir)
+	defer func() { _ = os.RemoveAll(s.dir) }() // it is below the directory of temporary files
 	if err := s.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}

@@ -143,7 +143,7 @@ func measureTraffic(ctx context.Context, b *bench) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // it is below the directory of temporary files
 	file, err := p.networks(dir)
 	if err != nil {
 		return err

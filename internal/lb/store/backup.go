@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -152,8 +153,8 @@ const restoreChunk = 100
 func (s *Store) putAll(ctx context.Context, ops []clientv3.Op) error {
 	for len(ops) > 0 {
 		n := min(restoreChunk, len(ops))
-		last := append(ops[:n:n], clientv3.OpPut(s.prefix+headKey, ""))
-		if _, err := s.client.Txn(ctx).Then(last...).Commit(); err != nil {
+		all := slices.Concat(ops[:n], []clientv3.Op{clientv3.OpPut(s.prefix+headKey, "")})
+		if _, err := s.client.Txn(ctx).Then(all...).Commit(); err != nil {
 			return err
 		}
 		ops = ops[n:]
@@ -178,8 +179,9 @@ func readBackup(from io.Reader) ([]backupLine, error) {
 		return nil, errors.New("this is no backup of load balancers")
 	}
 	var lines []backupLine
-	for raw := append(in.Bytes(), '\n'); ; raw = append(in.Bytes(), '\n') {
-		sum.Write(raw)
+	for {
+		sum.Write(in.Bytes())
+		sum.Write([]byte{'\n'})
 		if !in.Scan() {
 			return nil, errors.Join(errors.New("the backup ends early"), in.Err())
 		}

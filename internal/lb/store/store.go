@@ -83,7 +83,7 @@ type Store struct {
 	gate   *gate
 	wake   chan struct{} // of maintenance
 
-	ctx    context.Context //nolint:containedctx // the life of the store's goroutines
+	ctx    context.Context // the life of the store's goroutines
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	closed sync.Once
