@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -241,6 +242,9 @@ func (c *call) finish() {
 	attrs := []slog.Attr{
 		slog.String("request_id", c.id), slog.String("method", c.r.Method), slog.String("path", c.r.URL.RequestURI()),
 		slog.Int("status", c.status), slog.Int("bytes", c.bytes), slog.Duration("took", took), slog.String("from", c.r.RemoteAddr),
+	}
+	if global := c.r.Header.Get("X-Openstack-Request-Id"); strings.HasPrefix(global, "req-") && len(global) == len(c.id) {
+		attrs = append(attrs, slog.String("global_request_id", global))
 	}
 	if c.who != nil {
 		attrs = append(attrs, slog.String("user", c.who.UserID), slog.String("project", c.who.ProjectID))

@@ -327,6 +327,10 @@ func TestBatchUpdateOfMembers(t *testing.T) {
 	if got := state(); got != "192.0.2.1/1/" {
 		t.Errorf("after refusals: %q", got)
 	}
+	put("", b).want(202, "") // one goes, one comes
+	if got, used := state(), shared.View().Quota(r.project).Used.Member; got != "192.0.2.2/5/b" || used != 1 {
+		t.Errorf("at the limit: %q, %d are counted", got, used)
+	}
 }
 
 func TestHealthMonitors(t *testing.T) {

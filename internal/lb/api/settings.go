@@ -18,9 +18,8 @@ type Settings struct {
 	// Topology of load balancers whose flavor names none; SINGLE when empty.
 	Topology string
 	// Quotas are the limits of projects without their own; nil is no limit.
+	// The store enforces them; this is what is shown.
 	Quotas model.Limits
-	// IgnoreQuotas switches them off, as auth_strategy noauth does.
-	IgnoreQuotas bool
 
 	ForbidVIPNetwork, ForbidVIPSubnet, ForbidVIPPort bool
 	// VIPNetworks are those that VIPs may be on; any when empty.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -175,10 +176,40 @@ func TestAPanicIsAnAnswer(t *testing.T) {
 func BenchmarkGet(b *testing.B) {
 	r := newRig(b)
 	id := r.lb()
-	req := httptest.NewRequest("GET", "/v2.0/lbaas/loadbalancers/"+id, nil)
+	benchmarkGet(b, r, "/v2.0/lbaas/loadbalancers/"+id)
+}
+
+func BenchmarkGetPoolOf200Members(b *testing.B) {
+	r := newRig(b)
+	lb := r.lb()
+	pool := r.pool(lb)
+	var members []m
+	for i := range 200 {
+		members = append(members, m{"address": fmt.Sprintf("10.0.0.%d", i), "protocol_port": 80})
+	}
+	r.do("PUT", "/pools/"+pool+"/members", m{"members": members}).want(202, "")
+	r.settle(lb)
+	r.listener(lb, 80, m{"default_pool_id": pool})
+	b.Run("the pool", func(b *testing.B) { benchmarkGet(b, r, "/v2.0/lbaas/pools/"+pool) })
+	b.Run("their list", func(b *testing.B) { benchmarkGet(b, r, "/v2.0/lbaas/pools/"+pool+"/members") })
+	b.Run("their statuses", func(b *testing.B) { benchmarkGet(b, r, "/v2.0/lbaas/loadbalancers/"+lb+"/status") })
+}
+
+func BenchmarkListOf1000(b *testing.B) {
+	r := newRig(b)
+	for range 1000 {
+		r.must(201, "POST", "/loadbalancers", m{"loadbalancer": m{"vip_subnet_id": subnetID}})
+	}
+	benchmarkGet(b, r, "/v2.0/lbaas/loadbalancers?project_id="+r.project)
+}
+
+func benchmarkGet(b *testing.B, r *rig, path string) {
+	req := httptest.NewRequest("GET", path, nil)
 	b.ReportAllocs()
 	for b.Loop() {
 		w := httptest.NewRecorder()
-		r.s.ServeHTTP(w, req)
+		if r.s.ServeHTTP(w, req); w.Code != 200 {
+			b.Fatal(w.Body)
+		}
 	}
 }

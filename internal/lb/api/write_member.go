@@ -288,8 +288,8 @@ func checkBatch(tx *store.Tx, t *store.Tree, b *batch) error {
 	return tx.Room(t.LB.ProjectID, model.KindMember, len(b.add)-len(b.drop))
 }
 
-// apply stores a batch. What goes still counts until it is gone, so that the
-// quota is asked for the difference, and new members are counted afterwards.
+// apply stores a batch. What goes still counts until it is gone: the quota was
+// asked for the difference.
 func (b *batch) apply(tx *store.Tx, p *model.Pool, t *store.Tree) error {
 	for _, m := range b.drop {
 		tx.SetProvisioning(model.KindMember, m.ID, model.PendingDelete)
@@ -299,10 +299,12 @@ func (b *batch) apply(tx *store.Tx, p *model.Pool, t *store.Tree) error {
 			return err
 		}
 	}
-	for _, m := range b.add {
-		if err := addMember(tx, m, p, t); err != nil {
-			return err
+	return tx.Counted(func() error {
+		for _, m := range b.add {
+			if err := addMember(tx, m, p, t); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }

@@ -30,7 +30,6 @@ func (s *service) prepareAPI(ctx context.Context) (net.Listener, *http.Server, e
 	if err != nil {
 		return nil, nil, err
 	}
-	s.API.IgnoreQuotas = s.API.IgnoreQuotas || s.Auth == authNone
 	server, err := api.New(api.Options{Store: s.store, Network: s.drivers.network, Secrets: s.drivers.secrets, Auth: who, Policy: policy,
 		Log: s.Log, Metrics: s.registry, Settings: s.API})
 	if err != nil {
