@@ -72,7 +72,7 @@ func TestAmphoraeStandInForEachOther(t *testing.T) {
 		t.Helper()
 		var got seen
 		b.until("requests are answered "+what, func() (err error) {
-			var res *http.Response
+			var res *answer
 			res, got, err = b.get(c, "http://10.77.0.100/", headers...)
 			if err == nil && (res.StatusCode != http.StatusOK || got.Member == "") {
 				err = errors.New(res.Status)

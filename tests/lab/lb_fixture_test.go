@@ -467,9 +467,17 @@ func (b *balancing) browser(change func(*http.Transport)) *http.Client {
 	return &http.Client{Transport: tr, Timeout: 15 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
+// answer is a response whose body has been read.
+type answer struct {
+	StatusCode    int
+	Status, Proto string
+	Header        http.Header
+	TLS           *tls.ConnectionState
+}
+
 // get asks, with headers as "Name: value", and returns the answer and what the
 // member saw.
-func (b *balancing) get(c *http.Client, url string, headers ...string) (*http.Response, seen, error) {
+func (b *balancing) get(c *http.Client, url string, headers ...string) (*answer, seen, error) {
 	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		return nil, seen{}, err
@@ -490,11 +498,11 @@ func (b *balancing) get(c *http.Client, url string, headers ...string) (*http.Re
 	data, err := io.ReadAll(res.Body)
 	var s seen
 	_ = json.Unmarshal(data, &s) // an answer of HAProxy's own is none of a member
-	return res, s, err
+	return &answer{res.StatusCode, res.Status, res.Proto, res.Header, res.TLS}, s, err
 }
 
 // must is get without an error.
-func (b *balancing) must(c *http.Client, url string, headers ...string) (*http.Response, seen) {
+func (b *balancing) must(c *http.Client, url string, headers ...string) (*answer, seen) {
 	b.t.Helper()
 	res, s, err := b.get(c, url, headers...)
 	if err != nil {

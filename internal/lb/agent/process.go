@@ -79,7 +79,7 @@ func (p *process) start() error {
 	p.id = id
 	go p.watch(id, func() { _ = cmd.Wait() })
 	if err != nil { // it has ended already, which its watcher tells
-		return nil //nolint:nilerr // see above
+		return nil
 	}
 	data, err := json.Marshal(id)
 	return errors.Join(err, replace(p.note(), data))

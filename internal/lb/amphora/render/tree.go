@@ -121,9 +121,7 @@ func newIndex(t Tree) index {
 		lb: t.LoadBalancer, pools: map[string]*model.Pool{}, members: map[string][]*model.Member{}, monitors: map[string]*model.HealthMonitor{},
 		policies: map[string][]*model.L7Policy{}, rules: map[string][]*model.L7Rule{},
 	}
-	for _, l := range enabled(t.Listeners) {
-		x.all = append(x.all, l)
-	}
+	x.all = enabled(t.Listeners)
 	for _, p := range enabled(t.Pools) {
 		x.pools[p.ID] = p
 	}
