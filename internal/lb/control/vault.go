@@ -58,6 +58,26 @@ func (v storeVault) Put(ctx context.Context, name string, data []byte, revision 
 	})
 }
 
+// serviceRecord has the id of the service: what belongs to it elsewhere is known
+// by that.
+const serviceRecord = "service/id"
+
+// ServiceID returns the id of a store's service, which is made once.
+func ServiceID(ctx context.Context, s *store.Store) (string, error) {
+	if r := s.View().Record(serviceRecord); r != nil {
+		return string(r.Data), nil
+	}
+	id := model.NewID()
+	err := s.Update(ctx, func(tx *store.Tx) error {
+		if r := tx.Record(serviceRecord); r != nil {
+			id = string(r.Data)
+			return nil
+		}
+		return tx.Put(&model.Record{Name: serviceRecord, Data: []byte(id)})
+	})
+	return id, err
+}
+
 // receiverClaims begins the names of claims that say where heartbeats are taken.
 const receiverClaims = "receiver/"
 

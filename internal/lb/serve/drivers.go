@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -13,16 +12,19 @@ import (
 	"github.com/updraft-cloud/updraft/internal/lb/driver/local"
 	"github.com/updraft-cloud/updraft/internal/lb/driver/netns"
 	"github.com/updraft-cloud/updraft/internal/lb/driver/noop"
+	"github.com/updraft-cloud/updraft/internal/lb/driver/openstack"
 	"github.com/updraft-cloud/updraft/internal/lb/driver/secrets"
 )
 
 // The names of drivers, as on the command line.
 const (
-	driverNoop   = "noop"
-	driverLocal  = "local"
-	driverNetns  = "netns"
-	authNone     = "noauth"
-	authKeystone = "keystone"
+	driverNoop     = "noop"
+	driverLocal    = "local"
+	driverNetns    = "netns"
+	driverNeutron  = "neutron"
+	driverBarbican = "barbican"
+	authNone       = "noauth"
+	authKeystone   = "keystone"
 )
 
 type drivers struct {
@@ -32,17 +34,24 @@ type drivers struct {
 	local   *local.Network // nil with another
 }
 
-// open makes the drivers, and refuses those that cannot work together.
-func (c Config) open(ctx context.Context) (drivers, error) {
+// open makes the drivers, and refuses those that cannot work together. The
+// service's id marks what is its own in a cloud.
+func (c Config) open(service string) (drivers, error) {
 	var d drivers
 	if c.Compute == driverNetns && c.Network != driverLocal {
 		return d, fmt.Errorf("cannot run amphorae in namespaces with the network %q: they are plugged into bridges of this computer, which --network local declares", c.Network)
 	}
+	var cloud *openstack.Cloud
 	var err error
-	if d.network, d.local, err = c.openNetwork(ctx); err != nil {
+	if c.Network == driverNeutron || c.Secrets == driverBarbican {
+		if cloud, err = openstack.New(openstack.Account(c.Cloud)); err != nil {
+			return d, err
+		}
+	}
+	if d.network, d.local, err = c.openNetwork(cloud, service); err != nil {
 		return d, err
 	}
-	if d.secrets, err = c.openSecrets(ctx); err != nil {
+	if d.secrets, err = c.openSecrets(cloud); err != nil {
 		return d, err
 	}
 	if c.WithController {
@@ -51,7 +60,7 @@ func (c Config) open(ctx context.Context) (drivers, error) {
 	return d, err
 }
 
-func (c Config) openNetwork(context.Context) (driver.Network, *local.Network, error) {
+func (c Config) openNetwork(cloud *openstack.Cloud, service string) (driver.Network, *local.Network, error) {
 	switch c.Network {
 	case driverNoop:
 		return noop.Network{}, nil, nil
@@ -61,16 +70,20 @@ func (c Config) openNetwork(context.Context) (driver.Network, *local.Network, er
 		}
 		n, err := local.Open(local.Options{File: c.Networks, Dir: filepath.Join(c.Data, networkDir)})
 		return n, n, err
+	case driverNeutron:
+		return openstack.NewNetwork(cloud, service), nil, nil
 	}
 	return nil, nil, fmt.Errorf("there is no network driver %q", c.Network)
 }
 
-func (c Config) openSecrets(context.Context) (driver.Secrets, error) {
+func (c Config) openSecrets(cloud *openstack.Cloud) (driver.Secrets, error) {
 	switch c.Secrets {
 	case driverNoop:
 		return &noop.Secrets{}, nil
 	case driverLocal:
 		return secrets.Open(SecretsDir(c.Data), c.Identity), nil
+	case driverBarbican:
+		return openstack.NewSecrets(cloud), nil
 	}
 	return nil, fmt.Errorf("there is no driver of secrets %q", c.Secrets)
 }

@@ -108,12 +108,6 @@ func Run(ctx context.Context, c Config) (err error) {
 		return fmt.Errorf("cannot make the data directory: %w", err)
 	}
 	s := &service{Config: c, registry: prometheus.NewRegistry()}
-	if s.drivers, err = c.open(ctx); err != nil {
-		return err
-	}
-	if closer, ok := s.drivers.compute.(io.Closer); ok {
-		defer func() { err = errors.Join(err, closer.Close()) }()
-	}
 	tls, err := c.EtcdTLS.Config()
 	if err != nil {
 		return err
@@ -124,6 +118,16 @@ func Run(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.store.Close()) }()
+	id, err := control.ServiceID(ctx, s.store)
+	if err != nil {
+		return err
+	}
+	if s.drivers, err = c.open(id); err != nil {
+		return err
+	}
+	if closer, ok := s.drivers.compute.(io.Closer); ok {
+		defer func() { err = errors.Join(err, closer.Close()) }()
+	}
 	return s.run(ctx)
 }
 

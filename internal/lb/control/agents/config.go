@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/lb/amphora"
@@ -36,13 +37,15 @@ type Options struct {
 type Remote struct {
 	opts   Options
 	agents *clients
+	// registered has who was told to the key manager.
+	registered sync.Map
 }
 
 var _ control.Amphorae = (*Remote)(nil)
 
 // New returns the side of the amphorae.
 func New(o Options) *Remote {
-	return &Remote{o, &clients{management: o.Management, authority: o.Authority, byID: map[string]known{}}}
+	return &Remote{opts: o, agents: &clients{management: o.Management, authority: o.Authority, byID: map[string]known{}}}
 }
 
 // Digest names what an amphora shall do.
@@ -176,6 +179,9 @@ func keep(b *model.Base, stays map[string]bool, parent string) bool {
 func (r *Remote) secrets(ctx context.Context, t *store.Tree) (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for ref, pair := range refs(t) {
+		if err := r.register(ctx, ref, t.LB.ID); err != nil {
+			return nil, err
+		}
 		if pair {
 			c, err := r.opts.Secrets.Certificate(ctx, ref)
 			if err != nil {
@@ -191,6 +197,22 @@ func (r *Remote) secrets(ctx context.Context, t *store.Tree) (map[string][]byte,
 		out[ref] = data
 	}
 	return out, nil
+}
+
+// register tells the key manager, once for each process, who uses a secret.
+func (r *Remote) register(ctx context.Context, ref, lb string) error {
+	consumers, ok := r.opts.Secrets.(driver.Consumers)
+	if !ok {
+		return nil
+	}
+	if _, done := r.registered.Load(ref + " " + lb); done {
+		return nil
+	}
+	if err := consumers.Register(ctx, ref, lb); err != nil {
+		return fmt.Errorf("cannot say who uses the secret %s: %w", ref, err)
+	}
+	r.registered.Store(ref+" "+lb, true)
+	return nil
 }
 
 // refs returns the refs of a load balancer; true are those of certificates with

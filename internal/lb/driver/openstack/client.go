@@ -1,0 +1,100 @@
+// Package openstack has the drivers for clouds: Neutron's ports for addresses, and
+// Barbican's containers for certificates.
+//
+// What it makes in Neutron bears a mark of the service it belongs to, and only
+// what bears the mark is ever listed or removed: another service, or a real
+// Octavia, may be in the same cloud. Ports are found by what they are for, so a
+// call that was cut off is completed by the next.
+package openstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack"
+
+	"github.com/updraft-cloud/updraft/internal/lb/driver"
+)
+
+// Account is the service's own in the cloud.
+type Account struct {
+	AuthURL, Region, Username, Password, UserDomain, Project, ProjectDomain string
+}
+
+// timeout bounds one request; Neutron has taken 20 s on busy clouds.
+const timeout = 30 * time.Second
+
+// Cloud is a connection, which is made when it is first used, and again after its
+// token has ended.
+type Cloud struct {
+	account  Account
+	mu       sync.Mutex
+	provider *gophercloud.ProviderClient
+}
+
+// New returns a connection and asks nothing yet.
+func New(a Account) (*Cloud, error) {
+	if a.AuthURL == "" || a.Username == "" || a.Password == "" {
+		return nil, errors.New("the cloud's services need an account: --os-auth-url, --os-username, and its password in OS_PASSWORD")
+	}
+	return &Cloud{account: a}, nil
+}
+
+func (c *Cloud) connect(ctx context.Context) (*gophercloud.ProviderClient, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.provider != nil {
+		return c.provider, nil
+	}
+	p, err := openstack.NewClient(c.account.AuthURL)
+	if err != nil {
+		return nil, err
+	}
+	p.HTTPClient = http.Client{Timeout: timeout}
+	opts := gophercloud.AuthOptions{IdentityEndpoint: c.account.AuthURL, Username: c.account.Username, Password: c.account.Password,
+		DomainName: c.account.UserDomain, AllowReauth: true,
+		Scope: &gophercloud.AuthScope{ProjectName: c.account.Project, DomainName: c.account.ProjectDomain}}
+	if err := openstack.Authenticate(ctx, p, opts); err != nil {
+		return nil, fmt.Errorf("%w: Keystone: %w", driver.ErrUnavailable, err)
+	}
+	c.provider = p
+	return p, nil
+}
+
+func (c *Cloud) service(ctx context.Context, f func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error)) (*gophercloud.ServiceClient, error) {
+	p, err := c.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := f(p, gophercloud.EndpointOpts{Region: c.account.Region})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", driver.ErrUnavailable, err)
+	}
+	return s, nil
+}
+
+// class turns the error of a request about an object into one of the driver's.
+func class(err error, kind, id string) error {
+	var code gophercloud.ErrUnexpectedResponseCode
+	switch {
+	case err == nil:
+		return nil
+	case gophercloud.ResponseCodeIs(err, http.StatusNotFound):
+		return driver.NotFound(kind, id)
+	case !errors.As(err, &code):
+		return fmt.Errorf("%w: %s %s: %w", driver.ErrUnavailable, kind, id, err)
+	}
+	e := &driver.Error{Kind: kind, ID: id, Class: driver.ErrUnavailable, Detail: string(code.Body)}
+	switch code.Actual {
+	case http.StatusBadRequest, http.StatusForbidden:
+		e.Class = driver.ErrInvalid
+	case http.StatusConflict:
+		e.Class = driver.ErrInUse
+	}
+	return e
+}
