@@ -27,7 +27,7 @@ func (p *pass) finish(ctx context.Context) error {
 		if lb.ProvisioningStatus != model.Active {
 			lb.ProvisioningStatus, lb.StatusSince = model.Active, model.Now()
 		}
-		lb.StatusReason, lb.Failover, lb.Applied = "", nil, int64(p.t.Rev)
+		lb.StatusReason, lb.Failover, lb.Applied = "", nil, p.t.Rev
 		return tx.Update(lb)
 	})
 }

@@ -81,7 +81,7 @@ func (r *runner) Run(ctx context.Context) error {
 	heard := make(chan struct{})
 	go func() { defer close(heard); r.listen(ctx) }()
 	err := r.Controller.Run(ctx)
-	r.conn.Close()
+	_ = r.conn.Close() // listen ends by it
 	<-heard
 	return err
 }

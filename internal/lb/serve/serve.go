@@ -162,11 +162,10 @@ func (s *service) run(ctx context.Context) error {
 	if s.Ready != nil {
 		s.Ready(address)
 	}
-	err := g.Wait()
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return nil
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
 	}
-	return err
+	return nil // it was ended
 }
 
 const (
