@@ -126,7 +126,7 @@ var (
 
 // checkRule wants a rule's key, value and comparison to fit its type.
 func checkRule(r *model.L7Rule) *fault {
-	reason := ""
+	var reason string
 	switch r.Type {
 	case model.RuleHeader, model.RuleCookie:
 		reason = keyedRule(r)

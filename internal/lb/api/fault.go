@@ -86,16 +86,8 @@ func immutable(resource, id string) *fault {
 	return newFault(http.StatusConflict, "%s %s is immutable and cannot be updated.", resource, id)
 }
 
-func pendingState(status, id string) *fault {
-	return newFault(http.StatusConflict, "Invalid state %s of loadbalancer resource %s", status, id)
-}
-
 func inUse(object, id string) *fault {
 	return newFault(http.StatusConflict, "%s %s is in use and cannot be modified.", object, id)
-}
-
-func quotaMet(resource string) *fault {
-	return newFault(http.StatusForbidden, "Quota has been met for resources: %s", resource)
 }
 
 // unsupported is what a provider does not do.
