@@ -250,9 +250,16 @@ func TestAmphoraAgentIsCareful(t *testing.T) {
 		tr.end(t)
 	})
 	t.Run("HAProxy is killed and comes back", func(t *testing.T) {
-		if err := haproxyOf(t, a).Signal(9); err != nil {
+		before := haproxyOf(t, a)
+		if err := before.Signal(9); err != nil {
 			t.Fatal(err)
 		}
+		b.until("HAProxy runs again", func() error {
+			if again := haproxyOf(t, a); again == before || !again.Alive() {
+				return fmt.Errorf("%+v", again)
+			}
+			return nil
+		})
 		b.until("requests are answered again", func() error {
 			_, got, err := b.get(b.browser(nil), "http://10.77.0.100/")
 			if err == nil && got.Member == "" {

@@ -91,6 +91,12 @@ func TestAmphoraeStandInForEachOther(t *testing.T) {
 		if err := id.Signal(9); err != nil {
 			t.Fatal(err)
 		}
+		b.until("keepalived runs again", func() error {
+			if again := processOf(t, master, "keepalived"); again == id || !again.Alive() {
+				return fmt.Errorf("%+v", again)
+			}
+			return nil
+		})
 		answered("by whoever it is")
 		master = p.holder(nil)
 	})
