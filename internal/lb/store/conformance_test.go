@@ -64,8 +64,8 @@ func TestConformanceOfTheOwnMember(t *testing.T) {
 
 func TestConformanceOfACluster(t *testing.T) {
 	t.Parallel()
-	cl := startCluster(t)
-	cl.stop(2) // one of three is lost
+	cl := startCluster(t, 5*time.Second)
+	cl.stop(cl.follower()) // one of three is lost
 	for i, c := range conformance {
 		t.Run(c.rule, func(t *testing.T) {
 			again := func(o Options) *Store {
@@ -461,7 +461,7 @@ func testFeed(r rig) {
 
 func awaitRef(r rig, f *Feed, want model.Ref) {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {
 		refs, err := f.Next(ctx)
@@ -477,11 +477,11 @@ func awaitRef(r rig, f *Feed, want model.Ref) {
 func testClaims(r rig) {
 	ctx := context.Background()
 	other := r.open(Options{})
-	one, err := r.NewSession(ctx, "one", 5*time.Second)
+	one, err := r.NewSession(ctx, "one", 20*time.Second)
 	if err != nil {
 		r.Fatal(err)
 	}
-	two, err := other.NewSession(ctx, "two", 5*time.Second)
+	two, err := other.NewSession(ctx, "two", 20*time.Second)
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -518,7 +518,7 @@ func testClaims(r rig) {
 	}
 	select {
 	case <-one.Lost():
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		r.Error("a session that was closed is not told so")
 	}
 	if err := next.Release(ctx); err != nil {

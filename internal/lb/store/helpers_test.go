@@ -18,10 +18,16 @@ import (
 	"github.com/updraft-cloud/updraft/internal/lb/model"
 )
 
+// patience is how long anything may take on a busy computer.
+const patience = time.Minute
+
 func open(t *testing.T, o Options) *Store {
 	t.Helper()
 	if len(o.Endpoints) == 0 && o.Dir == "" {
 		o.Dir = t.TempDir()
+	}
+	if o.WriteTimeout == 0 {
+		o.WriteTimeout = patience
 	}
 	s, err := Open(t.Context(), o)
 	if err != nil {
@@ -57,7 +63,9 @@ type cluster struct {
 	servers [3]*grpc.Server
 }
 
-func startCluster(t *testing.T) *cluster {
+// startCluster starts members that take their leader for lost after a time: short
+// where that is what is tested, long where a busy computer must not look like it.
+func startCluster(t *testing.T, election time.Duration) *cluster {
 	t.Helper()
 	c := &cluster{t: t}
 	urls := freeURLs(t, 6)
@@ -71,7 +79,7 @@ func startCluster(t *testing.T) *cluster {
 		cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{urls[i]}, []url.URL{urls[i]}
 		cfg.ListenClientUrls, cfg.AdvertiseClientUrls = nil, []url.URL{urls[3+i]}
 		cfg.InitialCluster = initial[1:]
-		cfg.TickMs, cfg.ElectionMs = 50, 500
+		cfg.TickMs, cfg.ElectionMs = uint(election.Milliseconds()/10), uint(election.Milliseconds())
 		cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 		cfg.LogLevel = "error"
 		c.configs[i] = cfg
@@ -114,7 +122,7 @@ func (c *cluster) start(which ...int) {
 	for _, i := range which {
 		select {
 		case <-c.members[i].Server.ReadyNotify():
-		case <-time.After(30 * time.Second):
+		case <-time.After(patience):
 			c.t.Fatalf("member %d does not become ready", i)
 		}
 	}
@@ -132,6 +140,16 @@ func (c *cluster) stop(which ...int) {
 	}
 }
 
+// follower is a member that is not the leader.
+func (c *cluster) follower() int {
+	for i, m := range c.members {
+		if m.Server.Leader() != m.Server.MemberID() {
+			return i
+		}
+	}
+	return 0
+}
+
 func (c *cluster) endpoints() []string {
 	var out []string
 	for _, cfg := range c.configs {
@@ -143,7 +161,7 @@ func (c *cluster) endpoints() []string {
 // await waits for a condition, for as long as a busy machine may take.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); {
+	for deadline := time.Now().Add(patience); !ok(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s does not come about", what)
 		}
