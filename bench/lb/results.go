@@ -109,7 +109,7 @@ func (r *results) table() string {
 
 func (w row) verdict(v float64) string {
 	var target string
-	met := true
+	var met bool
 	switch {
 	case w.least > 0:
 		target, met = "≥ "+number(w.least), v >= w.least

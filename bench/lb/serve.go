@@ -63,7 +63,7 @@ func (s *service) await(ctx context.Context) error {
 				s.ended <- ended
 				return false, errors.New("the service ended")
 			default:
-				return false, nil //nolint:nilerr // not yet
+				return false, nil // not yet
 			}
 		}
 		defer resp.Body.Close()
