@@ -290,7 +290,9 @@ func TestMain(m *testing.M) {
 		child(dir, cloud)
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	_ = os.RemoveAll(agentDir()) // only a build
+	os.Exit(code)
 }
 
 func child(dir, cloud string) {

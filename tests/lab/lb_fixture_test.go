@@ -64,13 +64,14 @@ var (
 	vip6 = netip.MustParseAddr("fd77::100")
 )
 
+// agentDir is where the agent of all tests is built. TestMain removes it.
+func agentDir() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("amphora-agent-%d", os.Getpid()))
+}
+
 // agentBuild builds the agent once for all tests.
 var agentBuild = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "amphora-agent-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "updraft-amphora")
+	path := filepath.Join(agentDir(), "updraft-amphora")
 	cmd := exec.Command("go", "build", "-o", path, "github.com/updraft-cloud/updraft/cmd/updraft-amphora")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
