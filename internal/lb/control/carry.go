@@ -175,6 +175,7 @@ func (p *pass) retire(ctx context.Context) error {
 	if err := p.record(ctx); err != nil {
 		return err
 	}
+	p.resign(ctx)
 	for _, a := range p.plan.doomed {
 		if err := p.c.destroy(ctx, a); err != nil {
 			return err
@@ -200,6 +201,29 @@ func (p *pass) retire(ctx context.Context) error {
 		return err
 	}
 	return errAgain
+}
+
+// resignDeadline bounds how long an amphora may take to leave in order.
+const resignDeadline = 2 * time.Second
+
+// resign has those that live give the address up before they are removed, so that
+// the other of a pair need not first miss them. Whoever does not answer is removed
+// all the same.
+func (p *pass) resign(ctx context.Context) {
+	if p.c.light || p.t.LB.Topology != model.TopologyActiveStandby || len(p.plan.keep) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, resignDeadline)
+	defer cancel()
+	for _, a := range p.plan.doomed {
+		if a.Status != model.AmphoraAllocated {
+			continue
+		}
+		want := Want{Tree: p.t, Amphora: a, Fenced: true, Version: uint64(p.t.Rev), Interfaces: p.places[p.plan.keep[0].ID]}
+		if _, err := p.c.opts.Amphorae.Apply(ctx, want); err != nil {
+			p.c.log.Debug("an amphora did not leave in order", "amphora", a.ID, "error", err)
+		}
+	}
 }
 
 // record writes the amphorae as they turned out, and that the doomed are going.
