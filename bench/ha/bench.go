@@ -187,7 +187,7 @@ func (b *bench) whole(ctx context.Context) (*status.Report, error) {
 
 // status asks updraft how the cloud is; that something is wrong is no error.
 func (b *bench) status(ctx context.Context) (*status.Report, error) {
-	out, err := b.cloud.Run(ctx, "status", "-o", "json")
+	out, err := b.cloud.Run(ctx, "status", "-o", "json", "--timeout", "1m") // five hosts on two busy cores
 	if err != nil && cloud.ExitCode(err) != 1 {
 		return nil, err
 	}

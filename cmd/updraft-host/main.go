@@ -31,7 +31,7 @@ func main() {
 	// A host may have little memory to spare: collect often, and never let the
 	// heap grow to a multiple of what is in use. A request of 64 MiB still fits.
 	// What is free goes back to the system when there is nothing to do.
-	debug.SetGCPercent(25)
+	debug.SetGCPercent(10)
 	// One thread runs Go code, and others wait in the kernel, which is where this
 	// program spends its time. With more, a third of what it takes to find
 	// nothing to do on a host went into waking them for work that was done before

@@ -116,6 +116,7 @@ type task struct {
 	scope      string // whose limit it counts against
 	state      taskState
 	changed    bool
+	disturbs   bool  // a service that is changed in its scope's turn
 	cause      int32 // the failed task at the root of a blocked one
 }
 
@@ -142,14 +143,16 @@ type run struct {
 	ready    []int32  // done without work, or queued: to be looked at
 	queues   map[string][]int32
 	active   map[string]int
-	inFlight int
-	results  chan outcome
-	res      Result
-	storeErr error
-	failures map[int32]int      // task → index in res.Failed
-	poked    map[string][]int32 // node → removals of what it was triggered by
-	outlived map[int32][]int32  // removal → removals that it must not precede
-	gates    sync.Map           // scopes whose gate's record is known to be in the journal
+	// disturbed is how many services are being disturbed in their scope's turn.
+	disturbed map[string]int
+	inFlight  int
+	results   chan outcome
+	res       Result
+	storeErr  error
+	failures  map[int32]int      // task → index in res.Failed
+	poked     map[string][]int32 // node → removals of what it was triggered by
+	outlived  map[int32][]int32  // removal → removals that it must not precede
+	gates     sync.Map           // scopes whose gate's record is known to be in the journal
 	// lost are scopes that did not answer in all the time that retrying gives
 	// them, stuck those of which something could not be removed; with the task
 	// that found out first.
@@ -166,7 +169,7 @@ type outcome struct {
 func newRun(ctx context.Context, e *Engine, p *Plan) *run {
 	r := &run{
 		ctx: ctx, e: e, p: p,
-		queues: map[string][]int32{}, poked: map[string][]int32{}, outlived: map[int32][]int32{}, active: map[string]int{}, failures: map[int32]int{},
+		queues: map[string][]int32{}, poked: map[string][]int32{}, outlived: map[int32][]int32{}, active: map[string]int{}, disturbed: map[string]int{}, failures: map[int32]int{},
 		results: make(chan outcome, e.opts.Workers), lost: map[string]int32{}, stuck: map[string]int32{},
 	}
 	g := p.graph
@@ -295,24 +298,43 @@ func (r *run) dispatch() {
 		if s := r.p.graph.scopes[name]; s != nil && s.Limit > 0 {
 			limit = s.Limit
 		}
-		for len(q) > 0 && r.active[name] < limit && r.inFlight < r.e.opts.Workers {
-			t := q[0]
-			q = q[1:]
-			r.tasks[t].state = running
-			r.active[name]++
-			r.inFlight++
-			work := r.work(t)
-			go func() {
-				changed, err := work()
-				r.results <- outcome{t, changed, err}
-			}()
+		rest := q[:0]
+		for _, t := range q {
+			if r.active[name] < limit && r.inFlight < r.e.opts.Workers && r.mayDisturb(t) {
+				r.start(t)
+			} else {
+				rest = append(rest, t)
+			}
 		}
+		q = rest
 		if len(q) == 0 {
 			delete(r.queues, name)
 		} else {
 			r.queues[name] = q
 		}
 	}
+}
+
+// mayDisturb reports whether another service of the scope may be disturbed, if that is
+// what the task does.
+func (r *run) mayDisturb(t int32) bool {
+	return !r.tasks[t].disturbs || r.disturbed[r.tasks[t].scope] < r.e.opts.PerTurn
+}
+
+// start has a worker do a task.
+func (r *run) start(t int32) {
+	task := &r.tasks[t]
+	task.state = running
+	r.active[task.scope]++
+	if task.disturbs {
+		r.disturbed[task.scope]++
+	}
+	r.inFlight++
+	work := r.work(t)
+	go func() {
+		changed, err := work()
+		r.results <- outcome{t, changed, err}
+	}()
 }
 
 // work returns what a worker does for a task.
@@ -337,7 +359,11 @@ func (r *run) work(t int32) func() (bool, error) {
 // finish takes the result of a task.
 func (r *run) finish(o outcome) {
 	r.inFlight--
-	r.active[r.tasks[o.task].scope]--
+	task := &r.tasks[o.task]
+	r.active[task.scope]--
+	if task.disturbs {
+		r.disturbed[task.scope]--
+	}
 	if o.err == nil {
 		r.count(o)
 		r.complete(o.task, o.changed)

@@ -36,6 +36,8 @@ func (r *run) addTurns() {
 		turn := &r.p.Turns[k]
 		for _, i := range turn.nodes {
 			r.edge(t, i)
+			_, service := r.p.graph.nodes[i].Body.(Service)
+			r.tasks[i].disturbs = service
 		}
 		before = turn.nodes
 	}

@@ -109,6 +109,10 @@ type Options struct {
 	// Workers is how many steps run at once in all (256), PerScope how many
 	// in one scope that sets no limit of its own (8).
 	Workers, PerScope int
+	// PerTurn is how many services of one scope are disturbed at once in its turn (2).
+	// Those that start take processor time from what goes on, there and, where
+	// controllers are virtual machines of one computer, elsewhere.
+	PerTurn int
 	// Partial says that the graph is only a part of the cloud: what is not in
 	// it is left alone instead of removed.
 	Partial bool
@@ -128,6 +132,7 @@ func (o Options) withDefaults() Options {
 	o.Observers = cmp.Or(o.Observers, 128)
 	o.Workers = cmp.Or(o.Workers, 256)
 	o.PerScope = cmp.Or(o.PerScope, 8)
+	o.PerTurn = cmp.Or(o.PerTurn, 2)
 	return o
 }
 

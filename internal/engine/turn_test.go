@@ -245,6 +245,17 @@ type judge struct {
 	mu    sync.Mutex
 	turns map[string]bool // scopes that take turns
 	works map[string]bool // services that have worked, and whether they do
+	most  int             // services of one scope that were disturbed at once
+}
+
+// disturbed is how many services of a scope are being disturbed.
+func (j *judge) disturbed(scope string) (n int) {
+	for id, works := range j.works {
+		if host, _, _ := strings.Cut(id, "/"); host == scope && !works {
+			n++
+		}
+	}
+	return n
 }
 
 func (j *judge) Apply(ctx context.Context, n *engine.Node, found drift.Report, why engine.Cause, log func(string)) error {
@@ -259,6 +270,7 @@ func (j *judge) Apply(ctx context.Context, n *engine.Node, found drift.Report, w
 			}
 		}
 		j.works[n.ID] = false
+		j.most = max(j.most, j.disturbed(n.Scope))
 	}
 	j.mu.Unlock()
 	err := j.World.Apply(ctx, n, found, why, log)
@@ -302,6 +314,39 @@ func random(r *rand.Rand, hosts []string, changed func(id string) bool) []string
 	return defs
 }
 
+// perTurn is how many services of a scope are disturbed at once unless the options say
+// otherwise.
+const perTurn = 2
+
+func TestFewServicesOfAScopeAreDisturbedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		graph := func(file string) *engine.Graph {
+			var defs []string
+			for _, h := range threeHosts {
+				defs = append(defs, h+"/file="+file)
+				for i := range 6 {
+					defs = append(defs, fmt.Sprintf("%s/svc%d=1 !%s/file", h, i, h), fmt.Sprintf("%s/other%d=%s", h, i, file))
+				}
+			}
+			return controllers(t, threeHosts, defs...)
+		}
+		j := &judge{World: enginetest.NewWorld(gates(threeHosts...)), t: t, turns: map[string]bool{"c1": true, "c2": true, "c3": true}, works: map[string]bool{}}
+		s := statedir.Open(t.TempDir())
+		j.Hold = func(string) { time.Sleep(time.Second) }
+		began := time.Now()
+		up(t, graph("1"), s, j)
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("a first run disturbs nothing, and took %v", took)
+		}
+		if _, res := up(t, graph("2"), s, j); res.Err() != nil {
+			t.Fatal(res.Err())
+		}
+		if j.most != perTurn {
+			t.Errorf("%d services were disturbed at once, want %d", j.most, perTurn)
+		}
+	})
+}
+
 func TestTurnsInRandomGraphs(t *testing.T) {
 	hosts := []string{"c1", "c2", "c3", "a", "b"}
 	for seed := range uint64(150) {
@@ -337,6 +382,9 @@ func TestTurnsInRandomGraphs(t *testing.T) {
 			}
 			if p, _ := up(t, want, s, j); !p.Empty() {
 				t.Fatalf("seed %d: again: %+v", seed, p.Steps)
+			}
+			if j.most > perTurn {
+				t.Fatalf("seed %d: %d services of a scope are disturbed at once", seed, j.most)
 			}
 		})
 		if t.Failed() {

@@ -18,7 +18,9 @@ func Build(ctx context.Context, dir string, p Program, arch string) (string, err
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
 	plain := filepath.Join(tmp, string(p))
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=",
+	// Without inlining (-l) a program is an eighth smaller, on the way to a host and
+	// in its memory. They wait for the kernel more than they calculate.
+	cmd := exec.CommandContext(ctx, "go", "build", "-gcflags=all=-l", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=",
 		"-o", plain, "github.com/updraft-cloud/updraft/cmd/"+string(p))
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	if out, err := cmd.CombinedOutput(); err != nil {

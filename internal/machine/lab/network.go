@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -265,7 +266,7 @@ func (l *links) bridge(n machine.Network) error {
 	}
 	if br == nil {
 		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.MTU = name, mtu(n.MTU)
+		attrs.Name, attrs.MTU, attrs.HardwareAddr = name, mtu(n.MTU), bridgeMAC(n.Name)
 		br = &netlink.Bridge{LinkAttrs: attrs}
 		if err := l.LinkAdd(br); err != nil {
 			return err
@@ -276,6 +277,11 @@ func (l *links) bridge(n machine.Network) error {
 	}
 	if br.Attrs().MTU != mtu(n.MTU) {
 		if err := l.LinkSetMTU(br, mtu(n.MTU)); err != nil {
+			return err
+		}
+	}
+	if mac := bridgeMAC(n.Name); !bytes.Equal(br.Attrs().HardwareAddr, mac) { // made by an older version
+		if err := l.LinkSetHardwareAddr(br, mac); err != nil {
 			return err
 		}
 	}
@@ -297,6 +303,15 @@ func (l *links) bridge(n machine.Network) error {
 		}
 	}
 	return l.LinkSetUp(br)
+}
+
+// bridgeMAC is the hardware address of a network's bridge, which is the deployer's in
+// it. Left alone, a bridge takes the lowest one of its ports, and another when a
+// machine comes or goes: whoever remembers the deployer, as OVN's routers do for good,
+// then answers to nobody. It is a locally administered one (IEEE 802, section 8.4).
+func bridgeMAC(network string) net.HardwareAddr {
+	sum := sha256.Sum256([]byte("bridge " + network))
+	return append(net.HardwareAddr{0x0e}, sum[:5]...)
 }
 
 // RemoveNetwork removes the bridge, and the namespace with the last one.

@@ -68,7 +68,7 @@ take_check() {
 # present waits for a bridge's interface. Of a bridge that the database knows, as after a
 # boot, nobody else does: there is nothing to change, and the daemon is still making it.
 present() {
-	until test -e "/sys/class/net/$1"; do
+	until ip link show dev "$1" >/dev/null 2>&1; do
 		test "$SECONDS" -lt 60 || break
 		sleep 0.1
 	done

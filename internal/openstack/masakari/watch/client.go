@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -58,6 +59,7 @@ func (e *statusError) Error() string {
 // Types of services in the catalogue.
 const (
 	compute  = "compute"
+	network  = "network"
 	recovery = "instance-ha"
 )
 
@@ -122,7 +124,7 @@ func (a *API) call(ctx context.Context, service, method, path string, in, out an
 	}
 }
 
-func (a *API) do(ctx context.Context, method, url string, in, out any) (http.Header, error) {
+func (a *API) do(ctx context.Context, method, at string, in, out any) (http.Header, error) {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -131,7 +133,7 @@ func (a *API) do(ctx context.Context, method, url string, in, out any) (http.Hea
 		}
 		body = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	req, err := http.NewRequestWithContext(ctx, method, at, body)
 	if err != nil {
 		return nil, err
 	}
@@ -289,6 +291,29 @@ func (a *API) Notify(ctx context.Context, name string, at time.Time) error {
 		return nil
 	}
 	return err
+}
+
+// Vacate implements [Cloud]. Neutron's agents of a compute are its chassis in OVN, and
+// with the chassis Neutron moves the gateways that were there. A chassis whose compute
+// is back makes itself known again.
+//
+// Source: Neutron's API reference, "Networking Agents"; networking-ovn's
+// l3_plugin.schedule_unhosted_gateways.
+func (a *API) Vacate(ctx context.Context, name string) error {
+	agents, err := a.list(ctx, network, "/v2.0/agents?host="+url.QueryEscape(name), "agents")
+	if err != nil {
+		return err
+	}
+	for _, agent := range agents {
+		if agent["host"] != name {
+			continue
+		}
+		err := a.call(ctx, network, http.MethodDelete, "/v2.0/agents/"+url.PathEscape(agent.text("id")), nil, nil)
+		if err != nil && status(err) != http.StatusNotFound { // gone with another, or by another watcher
+			return err
+		}
+	}
+	return nil
 }
 
 // Restore implements [Cloud]. Nova comes last, as its reason is what says that there

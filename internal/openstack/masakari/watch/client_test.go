@@ -48,6 +48,7 @@ func (a *apis) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 const catalogue = `201 {"token": {"catalog": [
 	{"type": "compute", "endpoints": [{"interface": "public", "region": "RegionOne", "url": "x"}, {"interface": "internal", "region": "RegionOne", "url": "@/v2.1"}]},
+	{"type": "network", "endpoints": [{"interface": "internal", "region": "RegionOne", "url": "@/"}]},
 	{"type": "instance-ha", "endpoints": [{"interface": "internal", "region": "Other", "url": "x"}, {"interface": "internal", "region": "RegionOne", "url": "@/v1"}]}
 ]}}`
 
@@ -103,6 +104,23 @@ func TestComputesAreWhatBothServicesSay(t *testing.T) {
 	want := []string{told, told, `PUT /v1/segments/g1/hosts/h1 {"host":{"on_maintenance":false}}`, `PUT /v2.1/os-services/s1 {"status":"enabled"}`}
 	if diff := cmp.Diff(want, served.log); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestTheNetworksDoWithoutAComputeThatDied(t *testing.T) {
+	const agents = "GET /v2.0/agents?host=c1"
+	api, served := newAPI(t, map[string][]string{
+		agents:                   {`200 {"agents": [{"id": "a1", "host": "c1"}, {"id": "a2", "host": "c1"}, {"id": "a3", "host": "c2"}]}`, "503 {}"},
+		"DELETE /v2.0/agents/a1": {"204", "409 {}"}, // a2 went with it
+	})
+	if err := api.Vacate(t.Context(), "c1"); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"DELETE /v2.0/agents/a1", "DELETE /v2.0/agents/a2"}, served.log[1:]); diff != "" {
+		t.Error(diff)
+	}
+	if err := api.Vacate(t.Context(), "c1"); err == nil {
+		t.Error("Neutron does not answer, and nothing is said")
 	}
 }
 

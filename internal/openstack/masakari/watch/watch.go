@@ -17,6 +17,9 @@ type Cloud interface {
 	// Notify tells Masakari that the compute has died. That it was told already is no
 	// error.
 	Notify(ctx context.Context, name string, at time.Time) error
+	// Vacate has the networks do without the compute, which has died: what of their
+	// gateways was there goes elsewhere. That nothing is there is no error.
+	Vacate(ctx context.Context, name string) error
 	// Restore undoes what Masakari did to the compute.
 	Restore(ctx context.Context, name string) error
 }
@@ -29,7 +32,13 @@ type Watcher struct {
 	Alive     func(ctx context.Context, at string) bool
 	Log       *slog.Logger
 
-	dead map[string]time.Time // since when
+	dead map[string]*death
+}
+
+// death is what is known of a compute that is taken for dead.
+type death struct {
+	since   time.Time
+	vacated bool
 }
 
 // Run watches until ctx ends. What fails is said, and tried again: APIs come and go.
@@ -60,24 +69,43 @@ func (w *Watcher) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	dead := map[string]time.Time{}
+	dead := map[string]*death{}
 	var errs []error
 	for _, c := range all {
 		// Who is up by Nova's word need not be asked.
 		c.Alive = c.Up || w.Alive(ctx, w.Addresses[c.Name])
 		now := time.Now()
-		since, ok := w.dead[c.Name]
-		if c.dead() {
-			if !ok {
-				since = now
-				w.Log.Warn("nothing is heard of the compute, and nothing answers there", "compute", c.Name)
-			}
-			dead[c.Name] = since
+		d := w.dead[c.Name]
+		switch {
+		case !c.dead():
+			d = &death{}
+		case d == nil:
+			d = &death{since: now}
+			w.Log.Warn("nothing is heard of the compute, and nothing answers there", "compute", c.Name)
 		}
-		errs = append(errs, w.act(ctx, c, decide(c, since, now), now))
+		errs = append(errs, w.act(ctx, c, decide(c, d.since, now), now))
+		if c.dead() {
+			dead[c.Name] = d
+			errs = append(errs, w.vacate(ctx, c.Name, d, now))
+		}
 	}
 	w.dead = dead
 	return errors.Join(errs...)
+}
+
+// vacate has the networks do without a compute that has been dead for long enough.
+// OVN's own watch over gateways, by BFD, needs a third chassis: of two that do not see
+// each other, neither takes itself for the one that is left.
+func (w *Watcher) vacate(ctx context.Context, name string, d *death, now time.Time) error {
+	if d.vacated || now.Sub(d.since) < Patience {
+		return nil
+	}
+	if err := w.Cloud.Vacate(ctx, name); err != nil {
+		return fmt.Errorf("cannot take the networks' gateways from %s: %w", name, err)
+	}
+	d.vacated = true
+	w.Log.Warn("the networks do without the compute: their gateways are elsewhere", "compute", name)
+	return nil
 }
 
 func (w *Watcher) act(ctx context.Context, c Compute, step Step, now time.Time) error {

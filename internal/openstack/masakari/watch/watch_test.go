@@ -43,6 +43,7 @@ func TestWhatIsDoneAboutACompute(t *testing.T) {
 type cloud struct {
 	computes []Compute
 	fails    error
+	stays    error // what Vacate says
 	log      []string
 }
 
@@ -54,6 +55,11 @@ func (c *cloud) Notify(_ context.Context, name string, _ time.Time) error {
 	c.log = append(c.log, "notify "+name)
 	c.computes[0].Maintenance, c.computes[0].Disabled = true, Reason
 	return nil
+}
+
+func (c *cloud) Vacate(_ context.Context, name string) error {
+	c.log = append(c.log, "vacate "+name)
+	return c.stays
 }
 
 func (c *cloud) Restore(_ context.Context, name string) error {
@@ -80,11 +86,16 @@ func TestADeadComputeIsToldOfAndComesBack(t *testing.T) {
 		// An API that does not answer meanwhile changes nothing.
 		set(false, errors.New("no answer"))
 		at(time.Minute + Patience + 3*Look)
+		c.stays = errors.New("Neutron does not answer")
 		set(false, nil)
-		at(2 * time.Minute)
-		set(true, nil)
+		at(time.Minute + Patience + 5*Look + time.Second)
+		c.stays = nil
 		at(3 * time.Minute)
-		if diff := cmp.Diff([]string{"notify compute1", "restore compute1"}, c.log); diff != "" {
+		set(true, nil)
+		at(4 * time.Minute)
+		// What did not succeed is tried again, and what did is not.
+		want := []string{"notify compute1", "vacate compute1", "vacate compute1", "vacate compute1", "restore compute1"}
+		if diff := cmp.Diff(want, c.log); diff != "" {
 			t.Error(diff)
 		}
 	})
