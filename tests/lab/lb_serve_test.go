@@ -91,6 +91,7 @@ func TestTheStockClientOfOpenStackWorksUnmodified(t *testing.T) {
 		if !exact {
 			command, want, _ = strings.Cut(line, " ~ ")
 		}
+		b.settled() // what the command before has begun
 		got := c.say(command)
 		if want = strings.TrimSpace(want); exact && got != want || !strings.Contains(got, want) {
 			t.Errorf("openstack %s\n got %s\nwant %s", command, got, want)

@@ -22,8 +22,8 @@ import (
 
 // updraftBuild builds updraft with the agent beside it, once for all tests.
 var updraftBuild = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "updraft-lb-")
-	if err != nil {
+	dir := filepath.Join(agentDir(), "service") // which TestMain removes
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
 	for _, program := range []string{"updraft", "updraft-amphora"} {
@@ -247,6 +247,7 @@ func (b *lbService) call(method, path string, body any) (int, map[string]any, er
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-Project-Id", "project")
+	req.Header.Set("X-Auth-Token", "token-of-admin") // where Keystone is asked
 	resp, err := b.http.Do(req)
 	if err != nil {
 		return 0, nil, err
