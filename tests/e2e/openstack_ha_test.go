@@ -250,15 +250,39 @@ func recovered(t *testing.T, c *cloud, stay *server) {
 		return strings.TrimSpace(client("server", "show", stay.name, "-f", "value", "-c", "OS-EXT-SRV-ATTR:host"))
 	}
 	dead := where()
+	c.gatewayTo(dead)
 	began := time.Now()
 	c.run("lab", "cut", dead)
 	c.awaitWithin(5*time.Minute, "the server is on the other compute", func() bool { return where() != dead })
 	c.awaitWithin(3*time.Minute, "the server answers", func() bool { return c.ping(stay.address) == nil })
 	t.Logf("the server of %s answers from %s after %s", dead, where(), time.Since(began).Round(time.Second))
+	c.awaitWithin(2*time.Minute, "the router's gateway is elsewhere", func() bool { return !strings.Contains(c.gateways(), dead) })
+	t.Logf("the router's gateway is elsewhere after %s", time.Since(began).Round(time.Second))
 	c.run("lab", "start", dead)
 	c.awaitWithin(3*time.Minute, dead+" takes servers again", func() bool {
 		return strings.Contains(client("compute", "service", "list", "--host", dead, "--service", "nova-compute", "-f", "value"), "enabled up")
 	})
+}
+
+// gatewayTo has the router's gateway on a compute.
+func (c *cloud) gatewayTo(host string) {
+	c.t.Helper()
+	const prefer = `n="podman exec ovn-nb ovn-nbctl --no-leader-only --db=unix:/run/ovn/ovnnb_db.sock"; ` +
+		`for p in $($n --bare --columns=name find logical_router_port 'gateway_chassis!=[]'); do $n lrp-set-gateway-chassis $p $0 99; done`
+	c.run("exec", "controller1", "--", "sh", "-ec", prefer, host)
+	c.await("the router's gateway is on "+host, func() bool { return strings.Contains(c.gateways(), host) })
+}
+
+// gateways returns the chassis that have gateways of routers.
+func (c *cloud) gateways() string {
+	c.t.Helper()
+	const ask = `s="podman exec ovn-sb ovn-sbctl --no-leader-only --db=unix:/run/ovn/ovnsb_db.sock --bare"; ` +
+		`for c in $($s --columns=chassis find port_binding type=chassisredirect); do $s --columns=name list chassis $c; done`
+	out := c.run("exec", "controller1", "--", "sh", "-ec", ask).stdout
+	if !strings.Contains(out, "compute") {
+		c.t.Logf("no gateway has a chassis: %q", out)
+	}
+	return out
 }
 
 // cutAll is a power cut of everything; one up brings it back.
