@@ -3,8 +3,7 @@
 // certificates that a key manager keeps.
 //
 // It guarantees nothing by itself: the contracts stand in the comments of its
-// interfaces, the suite in drivertest holds every implementation to them, and
-// package noop has the smallest ones.
+// interfaces, and package noop has the smallest implementations.
 //
 // All methods may be called at the same time from several processes, and again
 // after a crash at any point: what is there already is the answer, and what is
