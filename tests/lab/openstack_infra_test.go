@@ -245,6 +245,15 @@ exec sh /etc/updraft/openvswitch/vswitchd.sh`))
 	if _, err := do("check"); err == nil {
 		t.Error("an address that came back to the NIC is not noticed")
 	}
+	// As a server's interface, whose flags Open vSwitch wrote as it had read them before
+	// libvirt set it up.
+	if out, err := b.run("-ec", "ip link add tap1 type veth peer name ptap1; ip link set ptap1 up; ip link set tap1 up; ip link set tap1 down"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	transporttest.Eventually(t, "a server's interface is up again", func() bool {
+		out, err := b.run("-c", "ip -o link show dev tap1")
+		return err == nil && strings.Contains(out, ",UP")
+	})
 }
 
 func TestAHostMayHoldAnAddressOnABridgeOfItsOwn(t *testing.T) {

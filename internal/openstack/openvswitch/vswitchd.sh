@@ -6,6 +6,24 @@
 # packets come with checksums that nobody has completed, and connection tracking
 # takes them for damaged.
 set -eu
+
+# up keeps interfaces of servers up. Open vSwitch in userspace makes one promiscuous by
+# writing all of its flags, as it read them a moment before (netdev_linux_update_flags);
+# libvirt sets it up at about that time. When that came in between, the interface is down
+# for good: its server gets no address, and nobody says why.
+up() {
+	{
+		ip -o monitor link &
+		ip -o link show
+		wait
+	} | while read -r _ name flags _; do
+		case $name$flags in
+		tap*[\<,]UP[,\>]*) ;;
+		tap*\<*) ip link set dev "${name%%[:@]*}" up || : ;; # it may be gone
+		esac
+	done
+}
+
 if ovs-dpctl dump-dps >/dev/null 2>&1; then
 	datapath=system tso=false
 else
@@ -17,4 +35,7 @@ for bridge in $(ovs-vsctl --no-wait list-br) br-int; do
 	set -- "$@" -- set Bridge "$bridge" "datapath_type=$datapath"
 done
 ovs-vsctl --no-wait "$@"
+if test "$datapath" = netdev; then
+	while up; do :; done &
+fi
 exec ovs-vswitchd unix:/run/openvswitch/db.sock -vconsole:info -vsyslog:off --unixctl=/run/openvswitch/ovs-vswitchd.ctl
