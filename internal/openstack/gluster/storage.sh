@@ -30,7 +30,7 @@ order() {
 	for ((i = 0; i < patience; i++)); do
 		if said=$(gluster "$@" 2>&1); then return; fi
 		case $said in
-		*'transaction is in progress'* | *'Locking failed'* | *'not connected'*) sleep 1 ;;
+		*'transaction is in progress'* | *'Locking failed'* | *'not connected'* | *"not in 'Peer in Cluster' state"*) sleep 1 ;;
 		*) break ;;
 		esac
 	done
