@@ -289,7 +289,7 @@ func storageDrifts(c *cloud) {
 func storageStrangers(c *cloud) {
 	c.sh("compute1", `
 control=
-try() { mkdir -p /mnt/x; timeout 20 mount -t glusterfs 10.89.40.11:$1 /mnt/x && touch /mnt/x/y; s=$?; umount -l /mnt/x 2>/dev/null; return $s; }
+try() { mkdir -p /mnt/x; timeout 20 mount -t glusterfs 10.89.40.11:$1 /mnt/x && touch /mnt/x/y && grep -q " /mnt/x fuse.glusterfs " /proc/self/mounts; s=$?; umount -l /mnt/x 2>/dev/null; return $s; }
 for i in $(seq 10); do if try instances; then control=passed; break; fi; sleep 1; done
 test "$control" || { echo "the control failed"; exit 1; }
 if try images; then echo "it has mounted what is not its own"; exit 1; fi
