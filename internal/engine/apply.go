@@ -298,15 +298,18 @@ func (r *run) dispatch() {
 		if s := r.p.graph.scopes[name]; s != nil && s.Limit > 0 {
 			limit = s.Limit
 		}
-		rest := q[:0]
-		for _, t := range q {
-			if r.active[name] < limit && r.inFlight < r.e.opts.Workers && r.mayDisturb(t) {
-				r.start(t)
+		var held []int32 // what would disturb one service too many
+		for len(q) > 0 && r.active[name] < limit && r.inFlight < r.e.opts.Workers {
+			if r.mayDisturb(q[0]) {
+				r.start(q[0])
 			} else {
-				rest = append(rest, t)
+				held = append(held, q[0])
 			}
+			q = q[1:]
 		}
-		q = rest
+		if len(held) > 0 {
+			q = append(held, q...)
+		}
 		if len(q) == 0 {
 			delete(r.queues, name)
 		} else {

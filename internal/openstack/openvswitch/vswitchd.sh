@@ -7,10 +7,10 @@
 # takes them for damaged.
 set -eu
 
-# up keeps interfaces of servers up. Open vSwitch in userspace makes one promiscuous by
-# writing all of its flags, as it read them a moment before (netdev_linux_update_flags);
-# libvirt sets it up at about that time. When that came in between, the interface is down
-# for good: its server gets no address, and nobody says why.
+# up keeps interfaces of servers up. One was seen down after libvirt had started its
+# server, for good: the server gets no address, and nobody says why. Open vSwitch in
+# userspace sets flags of an interface at about the time at which libvirt sets it up, and
+# the likely cause is that it writes back what it read before; that was not traced.
 up() {
 	{
 		ip -o monitor link &
