@@ -64,7 +64,7 @@ func poke(c chan struct{}) {
 
 // Run serves until the context ends. HAProxy and keepalived stay.
 func (a *Agent) Run(ctx context.Context) error {
-	a.health = newHealth(ctx, a.healthChanged)
+	a.health = newHealth(ctx, a.healthChanged, a.changed)
 	a.haproxy.process.adopt()
 	a.keepalived.process.adopt()
 	if err := a.resume(ctx); err != nil {
@@ -288,7 +288,6 @@ func (a *Agent) healthChanged(w watched, up bool) {
 	a.applying.Lock()
 	defer a.applying.Unlock()
 	a.log.Info("a member's health has changed", "owner", w.Owner, "member", w.Member, "up", up)
-	a.changed()
 	c := a.config
 	if c == nil {
 		return // released meanwhile

@@ -82,7 +82,7 @@ func TestStatusesOfServers(t *testing.T) {
 	if seen["a"].number("scur") != 1 || seen["b"].number("scur") != 0 || len(rows("nonsense")) != 0 {
 		t.Errorf("rows %v", seen)
 	}
-	a := &Agent{health: newHealth(t.Context(), nil)}
+	a := &Agent{health: newHealth(t.Context(), nil, nil)}
 	for name, want := range map[string]string{"a": beat.Up, "b": beat.Down, "c": beat.NoCheck, "d": beat.Maint, "e": beat.Drain} {
 		if got := a.member(amphora.Backend{Name: "p:l"}, amphora.Server{Name: name, Weight: 1}, seen[name]); got != want {
 			t.Errorf("%s is %s and not %s", name, got, want)
@@ -143,7 +143,10 @@ func TestHealthTakesSomeInARow(t *testing.T) {
 	changes := make(chan bool, 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	h := newHealth(ctx, func(_ watched, up bool) { changes <- up })
+	var h *health
+	acting := make(chan bool)
+	told := make(chan bool, 10)
+	h = newHealth(ctx, func(_ watched, up bool) { changes <- up; <-acting }, func() { told <- h.inEffect("l", "m") })
 	w := watched{"l", "m", at, amphora.Check{Type: "TCP", DelayMS: 1, TimeoutMS: 5000, Rise: 2, Fall: 3}}
 	h.watch([]watched{w})
 	if !h.up("l", "m") || !h.up("l", "other") || !h.watches("l", "m") || h.watches("l", "other") {
@@ -153,12 +156,23 @@ func TestHealthTakesSomeInARow(t *testing.T) {
 	if up := <-changes; up || h.up("l", "m") {
 		t.Error("it is not seen to be down")
 	}
+	if !h.inEffect("l", "m") {
+		t.Error("it is told before it was acted on")
+	}
+	acting <- true
+	if <-told {
+		t.Error("it was acted on and is not told")
+	}
 	if l, err = net.Listen("tcp", at.String()); err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	if up := <-changes; !up {
 		t.Error("it is not seen to be up")
+	}
+	acting <- true
+	if !<-told {
+		t.Error("it is not told to be up")
 	}
 	h.watch(nil)
 	if h.watches("l", "m") {

@@ -20,19 +20,22 @@ type watched struct {
 // health checks members and says when one changes.
 type health struct {
 	ctx     context.Context //nolint:containedctx // that of the agent, which all checks end with
+	// changed acts on a change; told is called after, when it can be reported.
 	changed func(w watched, up bool)
+	told    func()
 
 	mu    sync.Mutex
 	known map[watched]*condition
 }
 
 type condition struct {
-	up, seen bool
-	cancel   context.CancelFunc
+	// up is what was found, acted what has been acted on since.
+	up, acted, seen bool
+	cancel          context.CancelFunc
 }
 
-func newHealth(ctx context.Context, changed func(watched, bool)) *health {
-	return &health{ctx: ctx, changed: changed, known: map[watched]*condition{}}
+func newHealth(ctx context.Context, changed func(watched, bool), told func()) *health {
+	return &health{ctx: ctx, changed: changed, told: told, known: map[watched]*condition{}}
 }
 
 // watch makes exactly these be checked. What was known of them stays.
@@ -46,7 +49,7 @@ func (h *health) watch(all []watched) {
 			continue
 		}
 		ctx, cancel := context.WithCancel(h.ctx)
-		h.known[w] = &condition{up: true, cancel: cancel}
+		h.known[w] = &condition{up: true, acted: true, cancel: cancel}
 		go h.follow(ctx, w)
 	}
 	for w, c := range h.known {
@@ -87,6 +90,10 @@ func (h *health) follow(ctx context.Context, w watched) {
 		h.mu.Unlock()
 		if flip {
 			h.changed(w, well)
+			h.mu.Lock()
+			c.acted = well
+			h.mu.Unlock()
+			h.told()
 		}
 		select {
 		case <-ctx.Done():
@@ -103,6 +110,19 @@ func (h *health) up(owner, member string) bool {
 	for w, c := range h.known {
 		if w.Owner == owner && w.Member == member {
 			return c.up
+		}
+	}
+	return true
+}
+
+// inEffect reports the health of a member by which packets are forwarded, for those
+// who rely on it.
+func (h *health) inEffect(owner, member string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for w, c := range h.known {
+		if w.Owner == owner && w.Member == member {
+			return c.acted
 		}
 	}
 	return true

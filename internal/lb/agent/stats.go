@@ -196,7 +196,7 @@ func (a *Agent) target(v amphora.Virtual, t amphora.Target) string {
 	switch {
 	case t.Disabled:
 		return beat.Maint
-	case !a.health.up(v.Listener, t.Member):
+	case !a.health.inEffect(v.Listener, t.Member):
 		return beat.Down
 	case t.Weight == 0:
 		return beat.Drain
