@@ -20,7 +20,7 @@ var layers = []struct {
 	{"leaves: standard library only, so that anything may use them",
 		[]string{"addr", "diag", "drift", "graph", "retry", "stats", "localweb", "netns", "timeline", "proc", "sshkey", "aptconf"}},
 	{"each reads one thing (a file, a wire, a store) and knows none of the others",
-		[]string{"spec", "transport", "engine", "pkgcache", "docgen", "secret", "image"}},
+		[]string{"spec", "transport", "engine", "pkgcache", "docgen", "secret", "image", "netdump"}},
 	{"what runs on a host, and who makes machines: contracts and their implementations",
 		[]string{"resource", "machine"}},
 	{"the load-balancing service: a product of its own that knows nothing of hosts and clouds",
@@ -49,7 +49,7 @@ var walls = []struct {
 }{
 	{"github.com/spf13/cobra", []string{"cli"}, "commands are a way in, not a way of working"},
 	{"golang.org/x/crypto/ssh", []string{"transport/ssh"}, "who can speak SSH can hold keys: one place to audit"},
-	{"github.com/vishvananda/netlink", []string{"machine/lab", "lb/driver", "lb/agent"}, "only the lab and what carries load balancers make networks on this computer"},
+	{"github.com/vishvananda/netlink", []string{"machine/lab", "lb/driver", "lb/agent", "netdump"}, "only the lab and what carries load balancers make networks on this computer"},
 	{"filippo.io/age", []string{"secret"}, "one place where secrets are at rest"},
 	{"github.com/google/go-containerregistry", []string{"image"}, "one place that knows what an image is made of"},
 	{"github.com/gophercloud/gophercloud", []string{"openstack", "lb/driver"}, "one place on each side that speaks to OpenStack's API"},

@@ -26,7 +26,7 @@ var lbParts = map[string]struct {
 
 // lbMayUse are updraft's other packages that the load-balancing service may
 // import: it stands on its own, without the engine and what that deploys.
-var lbMayUse = []string{"addr", "diag", "graph", "netns", "proc", "retry", "secret", "stats", "timeline"}
+var lbMayUse = []string{"addr", "diag", "graph", "netdump", "netns", "proc", "retry", "secret", "stats", "timeline"}
 
 func TestTheLoadBalancerStandsAlone(t *testing.T) {
 	for _, f := range goFiles(t) {

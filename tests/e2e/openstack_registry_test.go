@@ -15,9 +15,10 @@ import (
 
 // TestOpenStackFromARegistry raises the example with images from a registry of its
 // own, which goes away in the middle of the first pull, and then turns the same
-// cloud into one that shares a store: both are to be the same cloud.
+// cloud into one that shares a store: both are to be the same cloud. It lives on with
+// volumes, with more computes and with fewer.
 func TestOpenStackFromARegistry(t *testing.T) {
-	shared := openstackCloud(t, "e2ereg")
+	shared := zoned(t, openstackCloud(t, "e2ereg"))
 	pulling := strings.Replace(shared, "\nopenstack:\n", "\nopenstack:\n  images: registry\n", 1)
 	c := newCloud(t, "e2ereg", pulling)
 	t.Run("a registry that goes away during a pull is the first cause", func(t *testing.T) {
@@ -57,6 +58,8 @@ func TestOpenStackFromARegistry(t *testing.T) {
 			t.Errorf("%q, %v", left, err)
 		}
 	})
+	t.Run("Cinder comes and goes", func(t *testing.T) { cinder(t, c.with(t)) })
+	t.Run("day 2", func(t *testing.T) { day2(t, c.with(t)) })
 }
 
 // applyWithoutRegistry runs apply, stops the registry once a compute has pulled a

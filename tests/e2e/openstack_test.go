@@ -79,8 +79,6 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 	t.Run("certificates and the authority are replaced while the APIs are asked", func(t *testing.T) { rotations(t, c.with(t)) })
 	t.Run("an option of Nova restarts Nova and nothing else", func(t *testing.T) { novaOption(t, c.with(t)) })
 	t.Run("Heat comes and goes", func(t *testing.T) { stacks(t, c.with(t)) })
-	t.Run("Cinder comes and goes", func(t *testing.T) { cinder(t, c.with(t)) })
-	t.Run("day 2", func(t *testing.T) { day2(t, c.with(t)) })
 	t.Run("no secret is in a plan of changed files", func(t *testing.T) { noSecretsInPlans(t, c.with(t)) })
 	t.Run("a power cut of everything, and changed files", func(t *testing.T) {
 		c := c.with(t)

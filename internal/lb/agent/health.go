@@ -19,7 +19,7 @@ type watched struct {
 
 // health checks members and says when one changes.
 type health struct {
-	ctx     context.Context //nolint:containedctx // that of the agent, which all checks end with
+	ctx context.Context //nolint:containedctx // that of the agent, which all checks end with
 	// changed acts on a change; told is called after, when it can be reported.
 	changed func(w watched, up bool)
 	told    func()

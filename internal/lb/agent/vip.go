@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/updraft-cloud/updraft/internal/netdump"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -37,7 +38,7 @@ func ensureVIP(v amphora.VIP) error {
 
 // removeVIP takes the address away from whichever interface has it.
 func removeVIP(a netip.Addr) error {
-	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	addrs, err := netdump.Whole(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/updraft-cloud/updraft/internal/machine"
+	"github.com/updraft-cloud/updraft/internal/netdump"
 	"github.com/updraft-cloud/updraft/internal/netns"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -59,7 +60,7 @@ func forget(cloud string, addrs []netip.Addr) error {
 }
 
 func (l *links) forget(addrs []netip.Addr) error {
-	known, err := l.NeighList(0, netlink.FAMILY_ALL)
+	known, err := netdump.Whole(func() ([]netlink.Neigh, error) { return l.NeighList(0, netlink.FAMILY_ALL) })
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/updraft-cloud/updraft/internal/addr"
+	"github.com/updraft-cloud/updraft/internal/netdump"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -85,7 +86,7 @@ func (c *computer) addressed(l *links, cloud string, near, far netlink.Link) (wa
 
 // linkAddresses are the IPv4 addresses of a link, link-local ones included.
 func (l *links) linkAddresses(link netlink.Link) ([]netip.Prefix, error) {
-	list, err := l.AddrList(link, netlink.FAMILY_V4)
+	list, err := netdump.Whole(func() ([]netlink.Addr, error) { return l.AddrList(link, netlink.FAMILY_V4) })
 	if err != nil {
 		return nil, err
 	}
@@ -138,12 +139,12 @@ func freePair(r netip.Prefix, seed uint32, used []netip.Prefix) (netip.Prefix, b
 
 // inUse returns the addresses and the targets of routes, without default routes.
 func (l *links) inUse() ([]netip.Prefix, error) {
-	addrs, err := l.AddrList(nil, netlink.FAMILY_V4)
+	addrs, err := netdump.Whole(func() ([]netlink.Addr, error) { return l.AddrList(nil, netlink.FAMILY_V4) })
 	if err != nil {
 		return nil, err
 	}
 	// Of all tables: a VPN may have its routes in one of its own.
-	routes, err := l.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	routes, err := l.routes(&netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 	if err != nil {
 		return nil, err
 	}
@@ -327,7 +328,7 @@ func (c *computer) stopped(ctx context.Context, cloud string) (string, error) {
 
 // outside returns the names of the interfaces that default routes lead through.
 func (c *computer) outside() ([]string, error) {
-	routes, err := c.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := c.routes(nil, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/updraft-cloud/updraft/internal/drift"
 	"github.com/updraft-cloud/updraft/internal/machine"
+	"github.com/updraft-cloud/updraft/internal/netdump"
 	"github.com/updraft-cloud/updraft/internal/netns"
 	"github.com/vishvananda/netlink"
 	vishns "github.com/vishvananda/netns"
@@ -113,7 +114,7 @@ func (l *links) find(name string) (netlink.Link, error) {
 
 // addresses returns the link's addresses with their lengths, without link-local ones.
 func (l *links) addresses(link netlink.Link) ([]netip.Prefix, error) {
-	addrs, err := l.AddrList(link, netlink.FAMILY_ALL)
+	addrs, err := netdump.Whole(func() ([]netlink.Addr, error) { return l.AddrList(link, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, err
 	}
@@ -128,11 +129,16 @@ func (l *links) addresses(link netlink.Link) ([]netip.Prefix, error) {
 	return out, nil
 }
 
+// routes returns the routes of IPv4 that agree with the example in what is asked for.
+func (l *links) routes(like *netlink.Route, by uint64) ([]netlink.Route, error) {
+	return netdump.Whole(func() ([]netlink.Route, error) { return l.RouteListFiltered(unix.AF_INET, like, by) })
+}
+
 // held returns the addresses of the link, and those that the host has on
 // interfaces of its own making: it may have put the link into a bridge, and the
 // address on that.
 func (l *links) held(link netlink.Link) ([]netip.Prefix, error) {
-	all, err := l.LinkList()
+	all, err := netdump.Whole(l.LinkList)
 	if err != nil {
 		return nil, err
 	}
@@ -350,7 +356,7 @@ func networks(cloud string) ([]string, error) {
 		return nil, err
 	}
 	defer l.close()
-	all, err := l.LinkList()
+	all, err := netdump.Whole(l.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list networks: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/machine"
+	"github.com/updraft-cloud/updraft/internal/netdump"
 	"github.com/updraft-cloud/updraft/internal/netns"
 	"golang.org/x/sys/unix"
 )
@@ -97,7 +98,7 @@ func unwire(cloud, name string) error {
 		return err
 	}
 	defer host.close()
-	all, err := host.LinkList()
+	all, err := netdump.Whole(host.LinkList)
 	if err != nil {
 		return err
 	}

@@ -118,7 +118,7 @@ func (l *links) uplinkRoutes(w way) error {
 	if err := l.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Table: uplinkTable, Gw: far.AsSlice(), Dst: anywhere(far)}); err != nil {
 		return fmt.Errorf("route through the uplink: %w", err)
 	}
-	lab, err := l.RouteListFiltered(unix.AF_INET, &netlink.Route{Type: unix.RTN_UNREACHABLE, Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TYPE|netlink.RT_FILTER_TABLE)
+	lab, err := l.routes(&netlink.Route{Type: unix.RTN_UNREACHABLE, Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TYPE|netlink.RT_FILTER_TABLE)
 	if err != nil {
 		return err
 	}

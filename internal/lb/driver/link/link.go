@@ -18,6 +18,7 @@ import (
 	vishns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/updraft-cloud/updraft/internal/netdump"
 	"github.com/updraft-cloud/updraft/internal/netns"
 )
 
@@ -176,7 +177,7 @@ func (s *Space) Remove(name string) error {
 
 // Names lists the interfaces.
 func (s *Space) Names() ([]string, error) {
-	ls, err := s.handle.LinkList()
+	ls, err := netdump.Whole(s.handle.LinkList)
 	if err != nil {
 		return nil, err
 	}
