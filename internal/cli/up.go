@@ -2,9 +2,11 @@ package cli
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/updraft-cloud/updraft/internal/engine"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 )
 
@@ -17,7 +19,8 @@ func (a *app) upCommand() *cobra.Command {
 		Short: "Make it, prove it, hand it over",
 		Long: `up makes the world as the cloud file says (apply), runs all checks (verify)
 and writes the hand-off files (handoff). Run again, it changes nothing. Killed
-anywhere, the next run finishes the job.
+anywhere, the next run finishes the job. After a change, a check that does not
+pass is tried again for up to 30 s.
 
 With --only the checks are left out: they are about the whole.
 ` + onlyHelp + linesHelp + exitHelp,
@@ -41,7 +44,7 @@ With --only the checks are left out: they are about the whole.
 			}
 			if !noVerify && !opts.Partial {
 				reports.line = s.a.json
-				err = s.verify(cmd.Context(), reports)
+				err = s.verify(cmd.Context(), reports, settlingAfter(res))
 			}
 			if res.Changed+res.Removed > 0 && !s.a.json {
 				s.nextSteps()
@@ -53,6 +56,14 @@ With --only the checks are left out: they are about the whole.
 	cmd.Flags().BoolVar(&noVerify, "no-verify", false, "leave the checks out")
 	reports.add(cmd)
 	return cmd
+}
+
+// settlingAfter is how long checks have patience after a run.
+func settlingAfter(res engine.Result) time.Duration {
+	if res.Changed+res.Removed == 0 {
+		return 0
+	}
+	return settling
 }
 
 // nextSteps says where what was handed over is, and how to begin.

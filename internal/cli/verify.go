@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -52,18 +53,22 @@ checks, it runs these alone.
 			if err := s.choose(names); err != nil {
 				return err
 			}
-			return s.verify(cmd.Context(), reports)
+			return s.verify(cmd.Context(), reports, 0)
 		},
 	}
 	reports.add(cmd)
 	return cmd
 }
 
+// settling is how long services may take after a change, or after their hosts were
+// started, until all is as it was: health checks have to see members a few times.
+const settling = 30 * time.Second
+
 // verify runs all checks and reports. The error's status says if one did not pass.
-func (s *session) verify(ctx context.Context, f reportFlags) error {
+func (s *session) verify(ctx context.Context, f reportFlags, settling time.Duration) error {
 	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM)
 	defer stop()
-	rep := (&verify.Runner{}).Run(ctx, s.cloud.Name, s.jobs())
+	rep := (&verify.Runner{}).Run(ctx, s.cloud.Name, s.jobs(settling))
 	if err := s.report(rep, f); err != nil {
 		return err
 	}
@@ -95,22 +100,22 @@ func (s *session) choose(names []string) error {
 }
 
 // jobs makes a job of each check for each vantage point.
-func (s *session) jobs() []verify.Job {
+func (s *session) jobs(settling time.Duration) []verify.Job {
 	deployer := s.deployer()
 	var jobs []verify.Job
 	for _, c := range s.out.Checks {
 		if len(c.From) == 0 {
-			jobs = append(jobs, job(c, deployer))
+			jobs = append(jobs, job(c, deployer, settling))
 		}
 		for _, host := range c.From {
-			jobs = append(jobs, job(c, verify.FromHost(s.fleet, host)))
+			jobs = append(jobs, job(c, verify.FromHost(s.fleet, host), settling))
 		}
 	}
 	return jobs
 }
 
-func job(c compile.Check, v verify.Vantage) verify.Job {
-	return verify.Job{Name: c.Name, Check: c.Run, Vantage: v, Timeout: c.Timeout}
+func job(c compile.Check, v verify.Vantage, settling time.Duration) verify.Job {
+	return verify.Job{Name: c.Name, Check: c.Run, Vantage: v, Timeout: c.Timeout, Settling: settling}
 }
 
 // deployer is the deploy host as a vantage point, inside the lab where there is one.

@@ -29,7 +29,12 @@ type Check interface {
 }
 
 // Failure says in which way the cloud is not as declared.
-type Failure struct{ Reason string }
+type Failure struct {
+	Reason string
+	// Statistical says that it was concluded from a sample, so that another try is
+	// another chance for what is not as declared to pass.
+	Statistical bool
+}
 
 // Error returns the reason.
 func (f *Failure) Error() string { return f.Reason }

@@ -31,6 +31,9 @@ type Job struct {
 	// Within bounds the time in which the check may come true; 0 means the
 	// check's own patience.
 	Within time.Duration
+	// Settling bounds the time in which a check is tried again because what it looks
+	// at has only just been made or started; one that was concluded from a sample once.
+	Settling time.Duration
 	// Skip says why the check is not to be run; empty means that it is.
 	Skip string
 }
@@ -127,13 +130,11 @@ func run(ctx context.Context, index int, job Job, emit func(Event)) Result {
 // attempt tries until the check passes or its time is over. A try that has
 // begun is let finish: only further ones are bounded by the deadline.
 func attempt(ctx context.Context, job Job, res *Result, onRetry func(try int, reason string)) {
-	timeout, within := job.Timeout, job.Within
+	timeout := job.Timeout
 	if timeout <= 0 {
 		timeout = defaultTimeout(job.Check)
 	}
-	if within <= 0 {
-		within = job.Check.Patience()
-	}
+	again := patience(job, res.Start)
 	policy := retry.Policy{First: firstPause, Most: longestPause}
 	err := policy.Do(ctx, func(try int, err error, _ time.Duration) { onRetry(try, err.Error()) },
 		func(ctx context.Context) error {
@@ -142,7 +143,7 @@ func attempt(ctx context.Context, job Job, res *Result, onRetry func(try int, re
 			if detail != nil {
 				res.Detail = detail
 			}
-			if err != nil && time.Since(res.Start) < within {
+			if err != nil && again(err) {
 				return retry.Mark(err, retry.Transient)
 			}
 			return retry.Mark(err, retry.Permanent)
@@ -150,6 +151,23 @@ func attempt(ctx context.Context, job Job, res *Result, onRetry func(try int, re
 	res.Status, res.Reason = judge(ctx, err)
 	if s, ok := res.Detail.(interface{ Summary() string }); ok && res.Status == Passed {
 		res.Reason = s.Summary()
+	}
+}
+
+// patience returns whether a check that failed is tried again.
+func patience(job Job, start time.Time) func(error) bool {
+	within := job.Within
+	if within <= 0 {
+		within = job.Check.Patience()
+	}
+	samples := 0
+	return func(err error) bool {
+		var f *Failure
+		if errors.As(err, &f) && f.Statistical {
+			samples++
+		}
+		spent := time.Since(start)
+		return spent < within || spent < job.Settling && samples < 2
 	}
 }
 

@@ -96,6 +96,41 @@ func TestRunnerRepeatsUntilTheDeadline(t *testing.T) {
 	})
 }
 
+func TestRunnerHasPatienceWithWhatSettles(t *testing.T) {
+	const several = 0 // pauses are not all the same
+	for _, tt := range []struct {
+		name     string
+		settling time.Duration
+		fails    int
+		failure  Failure
+		status   Status
+		tries    int
+	}{
+		{"nothing was changed", 0, 1, Failure{Reason: "web3 answered none"}, Failed, 1},
+		{"a member comes into service", 30 * time.Second, 5, Failure{Reason: "web3 answered none"}, Passed, 6},
+		{"it never does", 3 * time.Second, 1000, Failure{Reason: "web3 answered none"}, Failed, several},
+		{"a sample was taken meanwhile", 30 * time.Second, 1, Failure{Reason: "rejected", Statistical: true}, Passed, 2},
+		{"samples until one pleases", 30 * time.Second, 2, Failure{Reason: "rejected", Statistical: true}, Failed, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := 0
+				job := jobOf(tt.name, 0, func(context.Context) error {
+					if n++; n <= tt.fails {
+						return &tt.failure
+					}
+					return nil
+				})
+				job.Settling = tt.settling
+				got := (&Runner{}).Run(t.Context(), "web", []Job{job}).Results[0]
+				if got.Status != tt.status || got.Tries != tt.tries && (tt.tries != several || got.Tries < 3) {
+					t.Errorf("%s after %d tries, want %s after %d", got.Status, got.Tries, tt.status, tt.tries)
+				}
+			})
+		})
+	}
+}
+
 func TestRunnerBoundsConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int64

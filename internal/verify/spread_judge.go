@@ -74,7 +74,7 @@ func (c *Spread) judge(seen *tally) (SpreadDetail, error) {
 	d.Critical = stats.ChiSquareCritical(c.Alpha, fit.DF)
 	d.Verdict = verdict(d)
 	if d.P < c.Alpha {
-		return d, &Failure{Reason: d.Verdict}
+		return d, &Failure{Reason: d.Verdict, Statistical: true}
 	}
 	return d, nil
 }
