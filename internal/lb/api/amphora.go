@@ -126,7 +126,7 @@ func (s *Server) failOverAmphora(c *call) error {
 			return err
 		}
 		return c.stamp(tx, t.LB.ID, func(lb *model.LoadBalancer) {
-			lb.Failover = &model.Failover{AmphoraID: a.ID, RequestedAt: model.Now(), RequestID: c.id}
+			lb.Failover = &model.Failover{AmphoraID: a.ID, Targets: []string{a.ID}, RequestedAt: model.Now(), RequestID: c.id}
 		})
 	})
 }

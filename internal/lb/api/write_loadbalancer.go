@@ -298,8 +298,12 @@ func (s *Server) failOverLoadBalancer(c *call) error {
 		if err := tx.LockForFailover(t.LB.ID); err != nil {
 			return err
 		}
+		var targets []string
+		for _, a := range tx.Tree(t.LB.ID).Amphorae() {
+			targets = append(targets, a.ID)
+		}
 		return c.stamp(tx, t.LB.ID, func(lb *model.LoadBalancer) {
-			lb.Failover = &model.Failover{RequestedAt: model.Now(), RequestID: c.id}
+			lb.Failover = &model.Failover{Targets: targets, RequestedAt: model.Now(), RequestID: c.id}
 		})
 	}))
 }

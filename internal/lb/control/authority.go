@@ -178,11 +178,19 @@ func (a *Authority) Generation() int {
 	return a.state.Generation
 }
 
-// Client returns the certificate of this controller.
-func (a *Authority) Client() (cert, key string) {
+// Client returns the certificate of this controller, which is another one when a
+// third of its life is left: a controller may run for years.
+func (a *Authority) Client() (cert, key string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.client[0], a.client[1]
+	if _, near := pki.NearEnd(a.client[0], a.now()); near {
+		cert, key, err := a.state.issuer().Issue(amphora.ControllerName, []string{clientName}, a.now())
+		if err != nil {
+			return "", "", err
+		}
+		a.client = [2]string{cert, key}
+	}
+	return a.client[0], a.client[1], nil
 }
 
 // Issue makes a certificate of an agent, whose common name and DNS name is the id

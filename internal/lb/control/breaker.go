@@ -1,6 +1,7 @@
 package control
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -75,6 +76,14 @@ func (b *Breaker) Begin(now time.Time, amphoraID string) bool {
 		b.starts = b.starts[extra:]
 	}
 	return true
+}
+
+// Keep ends the replacements for which going is false: others have done them, or
+// nobody needs them any longer.
+func (b *Breaker) Keep(going func(amphoraID string) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	maps.DeleteFunc(b.running, func(id string, _ bool) bool { return !going(id) })
 }
 
 // End says that a replacement is done or was given up.

@@ -24,21 +24,24 @@ type pass struct {
 	mu     sync.Mutex
 	now    map[string]*model.Amphora // amphorae as they turned out
 	places map[string][]driver.Interface
+	ready  map[string]bool // those that run
 }
 
 // carry makes amphorae carry a load balancer.
 func (c *Controller) carry(ctx context.Context, t *store.Tree) error {
-	p := &pass{c: c, t: t, plan: planOf(t), now: map[string]*model.Amphora{}, places: map[string][]driver.Interface{}}
+	p := &pass{c: c, t: t, plan: planOf(t), now: map[string]*model.Amphora{}, places: map[string][]driver.Interface{}, ready: map[string]bool{}}
+	if err := p.discard(ctx); err != nil {
+		return err
+	}
 	if err := p.enlist(ctx); err != nil {
 		return err
 	}
 	for _, a := range p.plan.keep {
 		p.now[a.ID] = a.Clone()
 	}
-	if err := p.each(ctx, p.provision); err != nil {
-		return err
-	}
-	if err := p.each(ctx, p.apply); err != nil {
+	// An amphora that cannot be made does not keep the other of a pair from
+	// learning what has changed.
+	if err := errors.Join(p.each(ctx, p.provision), p.each(ctx, p.apply)); err != nil {
 		return err
 	}
 	if len(p.plan.doomed) > 0 {
@@ -57,6 +60,45 @@ func (p *pass) each(ctx context.Context, f func(context.Context, *model.Amphora)
 	}
 	_ = g.Wait() // the errors are in errs
 	return errors.Join(errs...)
+}
+
+// discard removes amphorae that never carried anything, with their records. The
+// pass goes on: to begin another would forget how often it failed.
+func (p *pass) discard(ctx context.Context) error {
+	gone := p.plan.useless
+	if len(gone) == 0 {
+		return nil
+	}
+	for _, a := range gone {
+		if err := p.c.destroy(ctx, a); err != nil {
+			return err
+		}
+		p.c.log.Info("an amphora that never worked was removed", "loadbalancer", a.LoadBalancerID, "amphora", a.ID, "reason", a.Reason)
+	}
+	if err := p.c.change(ctx, p.t.LB.ID, func(tx *store.Tx, now *store.Tree) error {
+		for _, a := range gone {
+			if now.Amphora(a.ID) == nil {
+				continue
+			}
+			if err := tx.Delete(model.KindAmphora, a.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	return p.again()
+}
+
+// again takes what is stored now as what the pass is about.
+func (p *pass) again() error {
+	t := p.c.opts.Store.View().Tree(p.t.LB.ID)
+	if t == nil {
+		return errAgain
+	}
+	p.t, p.plan = t, planOf(t)
+	return nil
 }
 
 // enlist writes a record for each role that nobody has, before anything is made.
@@ -83,12 +125,7 @@ func (p *pass) enlist(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := p.c.opts.Store.View().Tree(p.t.LB.ID)
-	if t == nil {
-		return errAgain
-	}
-	p.t, p.plan = t, planOf(t)
-	if len(p.plan.missing) > 0 {
+	if err := p.again(); err != nil || len(p.plan.missing) > 0 {
 		return errAgain
 	}
 	return nil
@@ -118,12 +155,9 @@ func (p *pass) provision(ctx context.Context, a *model.Amphora) error {
 	if err != nil {
 		return fmt.Errorf("cannot give amphora %s its ports: %w", a.ID, err)
 	}
-	p.mu.Lock()
-	p.places[a.ID] = places
-	p.mu.Unlock()
 	var expires time.Time
 	in, err := p.c.opts.Compute.Ensure(ctx, driver.Spec{AmphoraID: a.ID, LoadBalancerID: a.LoadBalancerID, Zone: p.t.LB.AvailabilityZone,
-		Interfaces: places, Boot: func() (driver.Boot, error) { return p.c.boot(a, &expires) }})
+		Interfaces: places, Boot: func() (driver.Boot, error) { return p.c.boot(ctx, a, &expires) }})
 	if err != nil {
 		return fmt.Errorf("cannot run amphora %s: %w", a.ID, err)
 	}
@@ -138,16 +172,21 @@ func (p *pass) provision(ctx context.Context, a *model.Amphora) error {
 	if len(places) > 0 && len(places[0].Port.FixedIPs) > 0 {
 		a.VRRPPortID, a.VRRPIP = places[0].Port.ID, places[0].Port.FixedIPs[0].Address.String()
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.places[a.ID], p.ready[a.ID] = places, true
 	return nil
 }
 
 // apply configures an amphora. One that never answered since it was made is given
 // up after a while.
 func (p *pass) apply(ctx context.Context, a *model.Amphora) error {
-	want := p.want(a)
-	digest, err := p.c.opts.Amphorae.Apply(ctx, want)
+	if !p.ready[a.ID] {
+		return nil // why not is told by provision
+	}
+	digest, err := p.c.opts.Amphorae.Apply(ctx, p.want(a))
 	if err != nil {
-		if a.Status == model.AmphoraBooting && !driver.Permanent(err) && time.Since(a.CreatedAt) > p.c.limits.Boot {
+		if a.Status == model.AmphoraBooting && !driver.Permanent(err) && p.c.waits.since(a.ID, a.CreatedAt, time.Now()) > p.c.limits.Boot {
 			return p.c.condemn(ctx, a, "its agent did not answer in time: "+err.Error())
 		}
 		return fmt.Errorf("cannot configure amphora %s: %w", a.ID, err)
@@ -155,6 +194,7 @@ func (p *pass) apply(ctx context.Context, a *model.Amphora) error {
 	a.Applied = digest
 	a.ConfigPush = 0
 	a.Status = model.AmphoraAllocated
+	p.c.waits.end(a.ID)
 	p.c.vitals.born(a, time.Now())
 	return nil
 }
@@ -163,10 +203,19 @@ func (p *pass) want(a *model.Amphora) Want {
 	w := Want{Tree: p.t, Amphora: a, Fenced: p.plan.fenced(a), Version: uint64(p.t.Rev), Interfaces: p.places[a.ID]}
 	for _, b := range p.plan.keep {
 		if b.ID != a.ID {
-			w.Peers = append(w.Peers, p.now[b.ID])
+			w.Peers = append(w.Peers, p.peer(b.ID))
 		}
 	}
 	return w
+}
+
+// peer is the other of a pair; as long as it has no address, whom it replaces.
+func (p *pass) peer(id string) *model.Amphora {
+	b := p.now[id]
+	if old := p.t.Amphora(b.Replaces); old != nil && b.VRRPIP == "" {
+		return old
+	}
+	return b
 }
 
 // retire removes what was replaced, now that the replacement is configured. The
@@ -180,7 +229,6 @@ func (p *pass) retire(ctx context.Context) error {
 		if err := p.c.destroy(ctx, a); err != nil {
 			return err
 		}
-		p.c.breaker.End(a.ID)
 		p.c.log.Info("an amphora was replaced", "loadbalancer", a.LoadBalancerID, "amphora", a.ID, "reason", a.Reason)
 	}
 	err := p.c.change(ctx, p.t.LB.ID, func(tx *store.Tx, now *store.Tree) error {

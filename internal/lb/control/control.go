@@ -145,6 +145,7 @@ type Controller struct {
 	passes  sync.Map // of context.CancelCauseFunc, by load balancer
 	shards  *shards
 	vitals  *vitals
+	waits   waits
 	breaker *Breaker
 	Metrics Metrics
 }
@@ -230,7 +231,7 @@ func (c *Controller) due(t *store.Tree) bool {
 		return false // its own retries are under way
 	}
 	p := planOf(t)
-	return len(p.missing)+len(p.doomed) > 0 || pushAsked(t)
+	return len(p.missing)+len(p.doomed)+len(p.useless) > 0 || pushAsked(t)
 }
 
 // pushAsked reports whether somebody asked for an agent's configuration.
@@ -258,7 +259,16 @@ func (c *Controller) acquired(shard string) {
 	c.addAll(func(s string) bool { return s == shard })
 }
 
-func (c *Controller) lost(string) { c.queue.forget(func(id string) bool { return !c.shards.mine(id) }) }
+// lost ends what is under way for a shard that is another's now.
+func (c *Controller) lost(string) {
+	c.queue.forget(func(id string) bool { return !c.shards.mine(id) })
+	c.passes.Range(func(id, cancel any) bool {
+		if !c.shards.mine(id.(string)) {
+			cancel.(context.CancelCauseFunc)(errInterrupted)
+		}
+		return true
+	})
+}
 
 // resync looks at everything now and then, spread over the interval.
 func (c *Controller) resync(ctx context.Context) {

@@ -180,14 +180,17 @@ func (c compute) Ensure(_ context.Context, s driver.Spec) (*driver.Instance, err
 	if err := c.did("ensure", s.AmphoraID); err != nil {
 		return nil, err
 	}
-	if a, _ := c.store.View().Amphora(s.AmphoraID); a == nil {
-		c.t.Errorf("amphora %s was made before it had a record", s.AmphoraID)
-	}
 	in := c.instances[s.AmphoraID]
 	if in == nil {
 		boot, err := s.Boot()
-		if err != nil || boot.Certificate == "" || len(boot.HeartbeatKey) == 0 {
-			c.t.Errorf("an agent is started without an identity: %v", err)
+		if err != nil {
+			return nil, err
+		}
+		if boot.Certificate == "" || len(boot.HeartbeatKey) == 0 {
+			c.t.Error("an agent is started without an identity")
+		}
+		if a, _ := c.store.View().Amphora(s.AmphoraID); a == nil {
+			c.t.Errorf("amphora %s was made and has no record", s.AmphoraID)
 		}
 		in = &driver.Instance{AmphoraID: s.AmphoraID, LoadBalancerID: s.LoadBalancerID, ComputeID: "c-" + s.AmphoraID, State: driver.Running,
 			Address: netip.MustParseAddr("fd00::2"), Created: time.Now()}

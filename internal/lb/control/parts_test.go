@@ -40,6 +40,10 @@ func TestTheBreakerLetsOneThroughWhenManyAreSilent(t *testing.T) {
 	if !b.Begin(now.Add(2*time.Minute), "f") {
 		t.Error("the next never came")
 	}
+	b.Keep(func(id string) bool { return id != "f" })
+	if !b.Begin(now.Add(4*time.Minute), "g") {
+		t.Error("one that others have replaced counts for ever")
+	}
 	b.Observe(now, 1, 100)
 	if open, _ := b.Open(); open {
 		t.Error("it stays open when few are silent")
@@ -77,17 +81,18 @@ func TestAPlanReplacesTheStandbyFirstAndKeepsOneOfEachRole(t *testing.T) {
 	amp := func(id, role string, s model.AmphoraStatus) *model.Amphora {
 		return &model.Amphora{ID: id, Role: role, Status: s, CreatedAt: at}
 	}
-	all := &model.Failover{RequestedAt: at.Add(time.Second)}
+	all := &model.Failover{Targets: []string{"x", "y"}}
 	p := plan{keep: []*model.Amphora{amp("new", model.RoleMaster, model.AmphoraBooting), amp("old", model.RoleMaster, model.AmphoraAllocated)}}
 	p.one(rolesOf(model.TopologyActiveStandby))
 	if len(p.keep) != 1 || p.keep[0].ID != "old" || len(p.doomed) != 1 || len(p.missing) != 1 || p.missing[0] != model.RoleBackup {
 		t.Errorf("of two masters: %+v", p)
 	}
-	if !askedFor(all, amp("x", "", "")) || askedFor(&model.Failover{RequestedAt: at.Add(-time.Second)}, amp("x", "", "")) {
+	if !askedFor(all, amp("x", "", "")) || askedFor(all, amp("z", "", "")) || askedFor(nil, amp("x", "", "")) {
 		t.Error("a failover is meant for those that were there when it was asked for")
 	}
-	if askedFor(&model.Failover{AmphoraID: "y", RequestedAt: all.RequestedAt}, amp("x", "", "")) || askedFor(nil, amp("x", "", "")) {
-		t.Error("a failover of one is meant for it alone")
+	all.Replaced = []string{"x"}
+	if askedFor(all, amp("x", "", "")) {
+		t.Error("one is replaced twice")
 	}
 }
 

@@ -22,8 +22,21 @@ func endpoint(in *driver.Instance) string {
 	return net.JoinHostPort(in.Address.String(), strconv.Itoa(driver.AgentPort))
 }
 
-// boot makes the identity of an agent that is about to be started.
-func (c *Controller) boot(a *model.Amphora, expires *time.Time) (driver.Boot, error) {
+// boot makes the identity of an agent that is about to be started. A controller
+// that was held up, and does not know that another has its shard and has removed
+// the amphora, must not start it again: nobody else would have it leave the VIP.
+func (c *Controller) boot(ctx context.Context, a *model.Amphora, expires *time.Time) (driver.Boot, error) {
+	wanted := false
+	if err := c.change(ctx, a.LoadBalancerID, func(_ *store.Tx, now *store.Tree) error {
+		cur := now.Amphora(a.ID)
+		wanted = cur != nil && !dead(cur)
+		return nil
+	}); err != nil {
+		return driver.Boot{}, err
+	}
+	if !wanted {
+		return driver.Boot{}, errAgain
+	}
 	cert, key, err := c.opts.Authority.Issue(a.ID)
 	if err != nil {
 		return driver.Boot{}, err

@@ -14,6 +14,9 @@ type plan struct {
 	keep []*model.Amphora
 	// missing are the roles that nobody has.
 	missing []string
+	// useless are those that were given up before they carried anything: nothing
+	// is lost if they go before another is there, and else they would gather.
+	useless []*model.Amphora
 	// doomed are to be removed as soon as another has their role, in the order in
 	// which that should happen: the standby first, because then each step takes
 	// the traffic away at most once.
@@ -37,6 +40,8 @@ func planOf(t *store.Tree) plan {
 	for _, a := range t.Amphorae() {
 		switch {
 		case a.Status == model.AmphoraDeleted:
+		case dead(a) && a.Applied == "":
+			p.useless = append(p.useless, a)
 		case dead(a):
 			p.doomed = append(p.doomed, a)
 		case askedFor(t.LB.Failover, a):
@@ -103,12 +108,10 @@ func dead(a *model.Amphora) bool {
 }
 
 // askedFor reports whether the amphora was there when a failover was asked for
-// that is meant for it.
+// that is meant for it. It goes by names and not by times: those who ask and those
+// who make amphorae have clocks of their own.
 func askedFor(f *model.Failover, a *model.Amphora) bool {
-	if f == nil || slices.Contains(f.Replaced, a.ID) || f.AmphoraID != "" && f.AmphoraID != a.ID {
-		return false
-	}
-	return !a.CreatedAt.After(f.RequestedAt)
+	return f != nil && slices.Contains(f.Targets, a.ID) && !slices.Contains(f.Replaced, a.ID)
 }
 
 // replaces returns the id of the doomed amphora whose role it is.

@@ -50,6 +50,8 @@ func (c *Controller) destroy(ctx context.Context, a *model.Amphora) error {
 		return fmt.Errorf("cannot remove amphora %s: %w", a.ID, err)
 	}
 	c.vitals.forget(a.ID)
+	c.waits.end(a.ID)
+	c.breaker.End(a.ID)
 	if c.light {
 		return nil
 	}

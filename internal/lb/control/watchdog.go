@@ -43,6 +43,7 @@ func (c *Controller) watchdog(ctx context.Context) {
 			}
 		})
 		c.breaker.Observe(now, silent, all)
+		c.breaker.Keep(c.watches)
 		c.Metrics.silent(silent, all)
 		if now.Sub(listed) >= listEvery {
 			listed = now
@@ -63,6 +64,12 @@ func (c *Controller) eachAmphora(f func(*model.Amphora)) {
 			}
 		}
 	}
+}
+
+// watches reports whether there is such an amphora among this controller's.
+func (c *Controller) watches(id string) bool {
+	a, t := c.opts.Store.View().Amphora(id)
+	return a != nil && c.shards.mine(t.LB.ID)
 }
 
 // question asks a silent amphora, and gives it up if it does not answer and that

@@ -123,6 +123,9 @@ func (w *Why) next(t *store.Tree) {
 		return
 	}
 	p := planOf(t)
+	for _, a := range p.useless {
+		say("remove amphora %s, which never worked", a.ID)
+	}
 	for _, r := range p.missing {
 		say("make an amphora for the role %s", r)
 	}

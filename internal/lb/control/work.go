@@ -52,6 +52,7 @@ func (c *Controller) one(ctx context.Context, id string) {
 	c.Metrics.pass(time.Since(start), err)
 	switch {
 	case err == nil:
+		c.waits.end(id)
 		c.queue.done(id, false, 0)
 	case errors.Is(err, errAgain):
 		c.queue.done(id, false, time.Nanosecond)
@@ -113,12 +114,12 @@ func (c *Controller) note(ctx context.Context, id string, cause error) {
 	lb, reason := t.LB, reasonOf(cause)
 	c.log.Warn("a load balancer does not come on", "loadbalancer", id, "status", lb.ProvisioningStatus, "reason", reason, "request", lb.RequestID)
 	if !lb.ProvisioningStatus.Pending() {
-		if lb.StatusReason != reason && lb.ProvisioningStatus == model.Error {
-			c.reason(ctx, t, reason)
+		if lb.StatusReason != reason {
+			c.reason(ctx, t, reason) // also of one that is ACTIVE: an amphora of it cannot be replaced
 		}
 		return
 	}
-	if !driver.Permanent(cause) && time.Since(lb.StatusSince) < c.limits.Patience {
+	if !driver.Permanent(cause) && c.waits.since(id, lb.StatusSince, time.Now()) < c.limits.Patience {
 		if lb.StatusReason != reason {
 			c.reason(ctx, t, reason)
 		}

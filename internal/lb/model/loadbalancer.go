@@ -57,6 +57,8 @@ type Failover struct {
 	AmphoraID   string    `json:"amphora_id,omitempty"` // all when empty
 	RequestedAt time.Time `json:"requested_at,omitzero"`
 	RequestID   string    `json:"request_id,omitempty"`
+	// Targets are the amphorae that it is meant for.
+	Targets []string `json:"targets,omitempty"`
 	// Replaced lists the amphorae that were there when it was asked for and
 	// are gone already.
 	Replaced []string `json:"replaced,omitempty"`

@@ -119,7 +119,10 @@ func (c *clients) client(a *model.Amphora) (*client.Client, error) {
 		return nil, fmt.Errorf("%w: the authority of agents has no certificate", driver.ErrUnavailable)
 	}
 	k := known{a.Endpoint, client.New(client.Options{Authority: roots, DialContext: c.management.DialContext, Certificate: func() (*tls.Certificate, error) {
-		cert, key := c.authority.Client()
+		cert, key, err := c.authority.Client()
+		if err != nil {
+			return nil, err
+		}
 		pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
 		return &pair, err
 	}}, a.ID, a.Endpoint)}
