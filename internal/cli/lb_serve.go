@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/updraft-cloud/updraft/internal/hostagent/embedded"
+	"github.com/updraft-cloud/updraft/internal/lb/auth"
 	"github.com/updraft-cloud/updraft/internal/lb/serve"
 )
 
@@ -60,6 +61,7 @@ func apiFlags(cmd *cobra.Command, c *serve.Config) {
 	f.StringVar(&c.Auth, "auth", "noauth", "who may do what: `noauth|keystone`")
 	f.StringVar(&c.Roles, "roles", "default", "the rules: `default|advanced|legacy`, as Octavia's three sets of policies")
 	f.StringSliceVar(&c.PolicyFiles, "policy", nil, "`FILE`s of oslo.policy with other rules")
+	f.DurationVar(&c.Keystone.CacheFor, "token-cache", auth.DefaultCacheFor, "how long a token holds before Keystone is asked again; at most so long does one that was revoked")
 	f.StringVar(&c.API.PublicURL, "public-url", "", "`URL` in links (default: that of the request)")
 	f.StringVar(&c.API.Topology, "topology", "SINGLE", "of load balancers whose flavor names none: `SINGLE|ACTIVE_STANDBY`")
 	f.BoolVar(&c.API.HealthCheck, "healthcheck", false, "serve /healthcheck")

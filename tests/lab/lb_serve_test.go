@@ -84,8 +84,19 @@ func TestTheStockClientOfOpenStackWorksUnmodified(t *testing.T) {
 	b.args = []string{"--auth", "keystone", "--os-auth-url", k.url, "--compute", "noop", "--network", "local", "--networks", b.data + "/networks.yaml", "--secrets", "local"}
 	b.start("serve", append([]string{"serve", "--listen", "127.0.0.1:9876"}, b.args...)...)
 	b.awaitAPI("127.0.0.1:9876")
-	c := b.client(k)
-	for line := range strings.Lines(strings.TrimSpace(walk)) {
+	c := b.client(k.url, "admin")
+	b.walk(c, walk)
+	if n := k.validated.Load(); n == 0 || n > 5 {
+		t.Errorf("Keystone was asked %d times for the same token", n)
+	}
+	b.stop("serve")
+}
+
+// walk gives the client the commands, each when what the one before has begun is
+// done, and compares what it says.
+func (b *lbService) walk(c *stock, commands string) {
+	b.t.Helper()
+	for line := range strings.Lines(strings.TrimSpace(commands)) {
 		line = strings.TrimSpace(line)
 		command, want, exact := strings.Cut(line, " =>")
 		if !exact {
@@ -94,13 +105,9 @@ func TestTheStockClientOfOpenStackWorksUnmodified(t *testing.T) {
 		b.settled() // what the command before has begun
 		got := c.say(command)
 		if want = strings.TrimSpace(want); exact && got != want || !strings.Contains(got, want) {
-			t.Errorf("openstack %s\n got %s\nwant %s", command, got, want)
+			b.t.Errorf("openstack %s\n got %s\nwant %s", command, got, want)
 		}
 	}
-	if n := k.validated.Load(); n == 0 || n > 5 {
-		t.Errorf("Keystone was asked %d times for the same token", n)
-	}
-	b.stop("serve")
 }
 
 // stock is one process of the client, which reads commands.
@@ -117,7 +124,8 @@ const (
 	endOfText = "Unable to locate end-of-answer in loadbalancers"
 )
 
-func (b *lbService) client(k *catalogue) *stock {
+// client starts the client of a user of the project demo.
+func (b *lbService) client(identity, user string) *stock {
 	b.t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -130,7 +138,7 @@ func (b *lbService) client(k *catalogue) *stock {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.t.Context()), 2*time.Minute)
 	cmd := exec.CommandContext(ctx, "openstack")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, outW, outW
-	cmd.Env = append(os.Environ(), "OS_AUTH_URL="+k.url+"/v3", "OS_USERNAME=admin", "OS_PASSWORD=secret", "OS_PROJECT_NAME=demo", "OS_USER_DOMAIN_NAME=Default",
+	cmd.Env = append(os.Environ(), "OS_AUTH_URL="+identity+"/v3", "OS_USERNAME="+user, "OS_PASSWORD=secret", "OS_PROJECT_NAME=demo", "OS_USER_DOMAIN_NAME=Default",
 		"OS_PROJECT_DOMAIN_NAME=Default", "OS_REGION_NAME=here", "OS_IDENTITY_API_VERSION=3", "PYTHONUNBUFFERED=1", "HOME="+b.t.TempDir())
 	if err := b.ns.Do(cmd.Start); err != nil {
 		b.t.Fatal(err)

@@ -44,6 +44,7 @@ type lbService struct {
 	ns        *netns.NS
 	http      *http.Client
 	args      []string // of lb serve
+	token     string   // of call, where Keystone is asked
 	processes map[string]*exec.Cmd
 	logs      map[string]*os.File
 }
@@ -59,7 +60,7 @@ func newLBService(t *testing.T, args ...string) *lbService {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &lbService{t: t, bin: bin, data: t.TempDir(), space: fmt.Sprintf("lbs%d-%d", os.Getpid(), time.Now().UnixNano()%1e9), args: args,
+	b := &lbService{t: t, bin: bin, data: t.TempDir(), space: fmt.Sprintf("lbs%d-%d", os.Getpid(), time.Now().UnixNano()%1e9), args: args, token: "token-of-admin",
 		processes: map[string]*exec.Cmd{}, logs: map[string]*os.File{}}
 	if err := netns.Create(b.space); err != nil {
 		t.Fatal(err)
@@ -247,7 +248,7 @@ func (b *lbService) call(method, path string, body any) (int, map[string]any, er
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-Project-Id", "project")
-	req.Header.Set("X-Auth-Token", "token-of-admin") // where Keystone is asked
+	req.Header.Set("X-Auth-Token", b.token)
 	resp, err := b.http.Do(req)
 	if err != nil {
 		return 0, nil, err
@@ -331,7 +332,12 @@ func decode(t *testing.T, r io.Reader) map[string]any {
 // subnets asks as clients ask Neutron.
 func (b *lbService) subnets() map[string]any {
 	b.t.Helper()
-	resp, err := b.http.Get("http://127.0.0.1:9876/v2.0/subnets")
+	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, "http://127.0.0.1:9876/v2.0/subnets", nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	req.Header.Set("X-Auth-Token", b.token)
+	resp, err := b.http.Do(req)
 	if err != nil {
 		b.t.Fatal(err)
 	}

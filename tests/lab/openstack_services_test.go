@@ -37,6 +37,8 @@ type box struct {
 	dir string // of the test; "etc" in it is /etc/updraft
 	pid int    // holds the name spaces
 	d   *stack.Deployment
+	// network is false for what runs in the network of who starts it.
+	network bool
 }
 
 // imageRoot is where the image's files are in the store that "updraft image
@@ -85,7 +87,7 @@ func (v vault) Authority() string { return v.CA().Bundle() }
 func newBox(t *testing.T, images ...string) *box {
 	t.Helper()
 	needLab(t)
-	b := &box{t: t, dir: t.TempDir()}
+	b := &box{t: t, dir: t.TempDir(), network: true}
 	script := "mount --make-rprivate /\nip link set lo up\nip addr add 10.88.0.10/32 dev lo\nip addr add 10.88.0.11/32 dev lo\n"
 	for _, i := range images {
 		for _, d := range []string{"up", "work", "root"} {
@@ -241,7 +243,11 @@ func (b *box) command(ctx context.Context, flags, text string) *exec.Cmd {
 		}
 	}
 	text = strings.ReplaceAll(text, stack.RunRoot, b.dir)
-	c := exec.CommandContext(ctx, "nsenter", "--target", strconv.Itoa(b.pid), "--mount", "--net", "--", "sh", flags, text)
+	args := []string{"--target", strconv.Itoa(b.pid), "--mount"}
+	if b.network {
+		args = append(args, "--net")
+	}
+	c := exec.CommandContext(ctx, "nsenter", append(args, "--", "sh", flags, text)...)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	c.Env = []string{"PATH=" + filepath.Join(b.dir, "bin") + ":/usr/sbin:/usr/bin:/sbin:/bin", "BOX=" + b.dir}
