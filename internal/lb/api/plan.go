@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"slices"
 
 	"github.com/updraft-cloud/updraft/internal/lb/model"
@@ -40,7 +41,21 @@ func (s *Server) newPlan(lb *model.LoadBalancer, in *loadBalancerInput, flavor m
 			return nil, err
 		}
 	}
-	return p, nil
+	return p, p.checkSize()
+}
+
+// maxObjects bounds what one request makes: all writers wait for its transaction.
+const maxObjects = 20_000
+
+func (p *plan) checkSize() *fault {
+	return checkObjects(len(p.pools) + len(p.monitors) + len(p.members) + len(p.listeners) + len(p.policies) + len(p.rules))
+}
+
+func checkObjects(n int) *fault {
+	if n > maxObjects {
+		return newFault(http.StatusRequestEntityTooLarge, "Request is too large: at most %d objects are made by one.", maxObjects)
+	}
+	return nil
 }
 
 // gatherPools finds the definitions of pools wherever they stand. A pool with
@@ -78,19 +93,19 @@ func gatherPools(in *loadBalancerInput) ([]*poolInput, *fault) {
 }
 
 func checkNames(all []*poolInput, wanted []string) *fault {
-	var names []string
+	names := map[string]bool{}
 	for _, p := range all {
 		name := p.name.or("")
 		if name == "" {
 			return invalid("Pools must be named when creating a fully populated loadbalancer.")
 		}
-		if slices.Contains(names, name) {
+		if names[name] {
 			return invalid("Pool names must be unique when creating a fully populated loadbalancer.")
 		}
-		names = append(names, name)
+		names[name] = true
 	}
 	for _, name := range wanted {
-		if !slices.Contains(names, name) {
+		if !names[name] {
 			return invalid("Pool '%s' was referenced but no full definition was found.", name)
 		}
 	}
@@ -152,14 +167,11 @@ func (p *plan) addListener(in *listenerInput) *fault {
 	l := newListener(in)
 	born(&l.Base)
 	l.LoadBalancerID = p.lb.ID
-	protocol := func(id string) model.Protocol {
-		i := slices.IndexFunc(p.pools, func(o *model.Pool) bool { return o.ID == id })
-		return p.pools[i].Protocol
-	}
 	switch {
 	case in.pool.has():
-		l.DefaultPoolID = p.byName[in.pool.v.name.v].ID
-		if err := checkProtocols(l.Protocol, protocol(l.DefaultPoolID)); err != nil {
+		pool := p.byName[in.pool.v.name.v]
+		l.DefaultPoolID = pool.ID
+		if err := checkProtocols(l.Protocol, pool.Protocol); err != nil {
 			return err
 		}
 	case l.DefaultPoolID != "":
@@ -174,12 +186,27 @@ func (p *plan) addListener(in *listenerInput) *fault {
 		}
 	}
 	p.listeners = append(p.listeners, l)
+	from := len(p.policies)
 	for i := range in.policies.v {
 		if err := p.addPolicy(&in.policies.v[i], l); err != nil {
 			return err
 		}
 	}
+	inOrder(p.policies[from:])
 	return nil
+}
+
+// inOrder puts the policies of a listener in the order that they have when one
+// after the other takes its position, so that the store never has to move one.
+func inOrder(policies []*model.L7Policy) {
+	placed := make([]*model.L7Policy, 0, len(policies))
+	for _, p := range policies {
+		placed = slices.Insert(placed, min(p.Position-1, len(placed)), p)
+	}
+	copy(policies, placed)
+	for i, p := range policies {
+		p.Position = i + 1
+	}
 }
 
 func (p *plan) addPolicy(given *policyInput, l *model.Listener) *fault {

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"slices"
-
 	"github.com/updraft-cloud/updraft/internal/lb/model"
 )
 
@@ -76,10 +74,15 @@ func (k *kinds) appendMonitor(b []byte, r poolRow) []byte {
 // listenersOf are the listeners that a pool is the default of or that redirect
 // to it, by creation.
 func listenersOf(r poolRow) []*model.Listener {
+	redirecting := map[string]bool{}
+	for _, p := range r.tree.AllL7Policies() {
+		if p.RedirectPoolID == r.o.ID {
+			redirecting[p.ListenerID] = true
+		}
+	}
 	var out []*model.Listener
 	for _, l := range r.tree.Listeners() {
-		redirects := func(p *model.L7Policy) bool { return p.RedirectPoolID == r.o.ID }
-		if l.DefaultPoolID == r.o.ID || slices.ContainsFunc(r.tree.L7Policies(l.ID), redirects) {
+		if l.DefaultPoolID == r.o.ID || redirecting[l.ID] {
 			out = append(out, l)
 		}
 	}

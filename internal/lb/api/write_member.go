@@ -42,21 +42,33 @@ func (s *Server) createMember(c *call) error {
 		if err := c.lockPool(tx, p, t); err != nil {
 			return err
 		}
-		return addMember(tx, draft.Clone(), p, t)
+		return addMember(tx, draft.Clone(), newHome(p, t))
 	}); err != nil {
 		return err
 	}
 	return created(c, s.kinds.member, draft.ID, c.snap.Member)
 }
 
+// memberHome is what a new member has to know of its pool.
+type memberHome struct {
+	pool      *model.Pool
+	lb        *model.LoadBalancer
+	monitored bool
+	used      bool // by a listener
+}
+
+func newHome(p *model.Pool, t *store.Tree) memberHome {
+	return memberHome{p, t.LB, t.HealthMonitorOf(p.ID) != nil, len(listenersOf(poolRow{p, t})) > 0}
+}
+
 // addMember stores a member of a pool.
-func addMember(tx *store.Tx, m *model.Member, p *model.Pool, t *store.Tree) error {
-	m.PoolID, m.LoadBalancerID = p.ID, t.LB.ID
-	if t.HealthMonitorOf(p.ID) == nil {
+func addMember(tx *store.Tx, m *model.Member, at memberHome) error {
+	m.PoolID, m.LoadBalancerID = at.pool.ID, at.lb.ID
+	if !at.monitored {
 		m.OperatingStatus = model.OpNoMonitor
 	}
-	if len(listenersOf(poolRow{p, t})) > 0 {
-		if err := checkFamily(m.Address, p.Protocol, t.LB); err != nil {
+	if at.used {
+		if err := checkFamily(m.Address, at.pool.Protocol, at.lb); err != nil {
 			return err
 		}
 	}
@@ -156,6 +168,9 @@ func (s *Server) replaceMembers(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := checkObjects(len(members)); err != nil {
+		return err
+	}
 	if err := c.checkNewMembers(members, t.Members(pool.ID)); err != nil {
 		return err
 	}
@@ -196,7 +211,7 @@ func (c *call) mayReplaceMembers(project string) (additive bool, err *fault) {
 
 // memberList reads {"members": […]}.
 func (c *call) memberList() ([]memberInput, *fault) {
-	value, err := readJSON(c.r, c.route.argument)
+	value, err := c.json()
 	if err != nil {
 		return nil, err
 	}
@@ -291,17 +306,20 @@ func checkBatch(tx *store.Tx, t *store.Tree, b *batch) error {
 // apply stores a batch. What goes still counts until it is gone: the quota was
 // asked for the difference.
 func (b *batch) apply(tx *store.Tx, p *model.Pool, t *store.Tree) error {
-	for _, m := range b.drop {
-		tx.SetProvisioning(model.KindMember, m.ID, model.PendingDelete)
+	for _, o := range b.drop {
+		m := o.Clone()
+		m.ProvisioningStatus = model.PendingDelete
+		b.update = append(b.update, m)
 	}
 	for _, m := range b.update {
 		if err := tx.Update(m); err != nil {
 			return err
 		}
 	}
+	home := newHome(p, t)
 	return tx.Counted(func() error {
 		for _, m := range b.add {
-			if err := addMember(tx, m, p, t); err != nil {
+			if err := addMember(tx, m, home); err != nil {
 				return err
 			}
 		}

@@ -31,7 +31,7 @@ func (tx *Tx) Create(o model.Stored) error {
 		return err
 	}
 	if policy, ok := o.(*model.L7Policy); ok {
-		tx.place(policy)
+		tx.placeNew(policy)
 		return nil
 	}
 	tx.put(o)
@@ -41,14 +41,10 @@ func (tx *Tx) Create(o model.Stored) error {
 func (tx *Tx) exists(k model.Kind, p model.Place) bool {
 	switch {
 	case k == model.KindLoadBalancer:
-		return tx.Tree(p.ID) != nil
+		return tx.peek(p.ID) != nil
 	case k.IsChild():
 		h, ok := tx.homeOf(p.ID)
-		if !ok {
-			return false
-		}
-		t := tx.Tree(h.lb)
-		return t != nil && t.Child(h.kind, p.ID) != nil
+		return ok && tx.there(h.kind, h.lb, p.ID)
 	}
 	return tx.misc(keyOf(k, p)) != nil
 }
@@ -56,21 +52,21 @@ func (tx *Tx) exists(k model.Kind, p model.Place) bool {
 // adopt checks that what a child belongs to is there.
 func (tx *Tx) adopt(o model.Stored) error {
 	p := o.Place()
-	t := tx.Tree(p.LoadBalancer)
+	t := tx.peek(p.LoadBalancer)
 	if t == nil {
 		return &NotFoundError{model.KindLoadBalancer, p.LoadBalancer}
 	}
 	if c, ok := o.(model.Object); ok {
 		c.Common().ProjectID = t.LB.ProjectID
 	}
-	if parent := parentKind(o.Kind()); parent != model.KindLoadBalancer && t.Child(parent, p.Parent) == nil {
+	if parent := parentKind(o.Kind()); parent != model.KindLoadBalancer && !tx.there(parent, p.LoadBalancer, p.Parent) {
 		return &NotFoundError{parent, p.Parent}
 	}
-	return tx.refers(t, o)
+	return tx.refers(o)
 }
 
 // refers checks the pool that a listener or a policy sends requests to.
-func (tx *Tx) refers(t *Tree, o model.Stored) error {
+func (tx *Tx) refers(o model.Stored) error {
 	pool := ""
 	switch o := o.(type) {
 	case *model.Listener:
@@ -78,7 +74,7 @@ func (tx *Tx) refers(t *Tree, o model.Stored) error {
 	case *model.L7Policy:
 		pool = o.RedirectPoolID
 	}
-	if pool != "" && t.Pool(pool) == nil {
+	if pool != "" && !tx.there(model.KindPool, o.Place().LoadBalancer, pool) {
 		return &NotFoundError{model.KindPool, pool}
 	}
 	return nil
@@ -109,7 +105,7 @@ func (tx *Tx) Update(o model.Stored) error {
 		}
 	}
 	if k.IsChild() {
-		if err := tx.refers(tx.Tree(p.LoadBalancer), o); err != nil {
+		if err := tx.refers(o); err != nil {
 			return err
 		}
 	}
@@ -284,6 +280,16 @@ func childrenOf(k model.Kind) []model.Kind {
 // and keeps the positions dense (contract §4.6).
 func (tx *Tx) place(p *model.L7Policy) {
 	tx.renumber(p.LoadBalancerID, p.ListenerID, p, p.Position)
+}
+
+// placeNew does so for a policy that was not there: at the end, no other moves.
+func (tx *Tx) placeNew(p *model.L7Policy) {
+	if n := len(tx.peek(p.LoadBalancerID).L7Policies(p.ListenerID)); p.Position <= 0 || p.Position > n {
+		p.Position = n + 1
+		tx.store(p, true)
+		return
+	}
+	tx.place(p)
 }
 
 // renumber numbers the policies of a listener from 1, with one of them at a

@@ -40,7 +40,7 @@ func (s *Store) Check(ctx context.Context) ([]Problem, error) {
 		if k.kind.IsChild() {
 			orphans[k.lb] = append(orphans[k.lb], kv.key)
 		}
-		w.take(event{key: kv.key, value: v, rev: kv.mod, created: kv.new})
+		w.take(event{key: kv.key, value: v, rev: kv.mod, created: kv.new, fresh: true})
 		return nil
 	})
 	if err != nil {

@@ -233,11 +233,15 @@ func (d disjoint) union(a, b *turn) {
 func (p *part) events(base *Snapshot, rev int64) []event {
 	out := make([]event, 0, len(p.ops))
 	for k, o := range p.ops {
-		created := rev
-		if e, ok := base.misc.Get(entry{key: k}); ok {
-			created = e.created
+		e := event{key: k, value: o.value, rev: rev, created: rev, deleted: o.deleted}
+		if old, ok := base.misc.Get(entry{key: k}); ok {
+			e.created = old.created
 		}
-		out = append(out, event{key: k, value: o.value, rev: rev, created: created, deleted: o.deleted})
+		if id := parseKey(k); id.kind.IsChild() {
+			_, known := base.homes.Get(home{id: id.id})
+			e.fresh = !known
+		}
+		out = append(out, e)
 	}
 	return out
 }

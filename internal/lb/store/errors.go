@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -33,6 +34,16 @@ func (e *UnavailableError) Error() string {
 }
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// Uncertain reports whether what failed with the error may have happened all the
+// same: the caller went away, or no answer came, while it was being written.
+func Uncertain(err error) bool {
+	var unavailable *UnavailableError
+	if errors.As(err, &unavailable) {
+		return unavailable.Uncertain
+	}
+	return errors.Is(err, ErrClosed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
 
 // NotFoundError says that an object is not there. The texts of this error and of
 // those below are fault strings of the contract (§2).

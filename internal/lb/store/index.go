@@ -15,6 +15,7 @@ type event struct {
 	rev     int64
 	created int64
 	deleted bool
+	fresh   bool // the key was not there before
 }
 
 // index holds the latest snapshot and makes the next.
@@ -149,7 +150,7 @@ func (w *writer) takeChild(k parsed, e event) {
 		w.s.homes.Delete(home{id: k.id})
 		return
 	}
-	d.put(e.value)
+	d.put(e.value, e.fresh)
 	w.s.homes.ReplaceOrInsert(home{k.id, k.kind, k.lb})
 }
 

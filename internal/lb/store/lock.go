@@ -98,7 +98,11 @@ func (tx *Tx) SetOperating(k model.Kind, id string, s model.OperatingStatus) {
 }
 
 func (tx *Tx) object(k model.Kind, id string) model.Object {
-	t := tx.TreeOf(k, id)
+	h, ok := tx.homeOf(id)
+	if !ok || h.kind != k || !tx.there(k, h.lb, id) {
+		return nil
+	}
+	t := tx.peek(h.lb)
 	if t == nil {
 		return nil
 	}

@@ -74,11 +74,11 @@ func (tx *Tx) mayCreate(o model.Stored) error {
 	case *model.Member:
 		return tx.mayCreateMember(o)
 	case *model.HealthMonitor:
-		if tx.Tree(o.LoadBalancerID).HealthMonitorOf(o.PoolID) != nil {
+		if tx.peek(o.LoadBalancerID).HealthMonitorOf(o.PoolID) != nil {
 			return duplicate(o.Kind(), "This pool already has a health monitor")
 		}
 	case *model.L7Rule:
-		if len(tx.Tree(o.LoadBalancerID).L7Rules(o.L7PolicyID)) >= model.MaxRules {
+		if len(tx.peek(o.LoadBalancerID).L7Rules(o.L7PolicyID)) >= model.MaxRules {
 			return duplicate(o.Kind(), "Too many rules on L7 policy %s", o.L7PolicyID)
 		}
 	case *model.Flavor, *model.FlavorProfile, *model.AvailabilityZone, *model.AvailabilityZoneProfile:
@@ -100,19 +100,15 @@ func (tx *Tx) mayCreateLoadBalancer(o *model.LoadBalancer) error {
 }
 
 func (tx *Tx) mayCreateListener(o *model.Listener) error {
-	for _, l := range tx.Tree(o.LoadBalancerID).Listeners() {
-		if l.ProtocolPort == o.ProtocolPort && l.Protocol.L4() == o.Protocol.L4() {
-			return duplicate(o.Kind(), "Another Listener on this Load Balancer is already using protocol %s and protocol_port %d", l.Protocol, l.ProtocolPort)
-		}
+	if l, ok := tx.draft(o.LoadBalancerID).taken(o).(*model.Listener); ok {
+		return duplicate(o.Kind(), "Another Listener on this Load Balancer is already using protocol %s and protocol_port %d", l.Protocol, l.ProtocolPort)
 	}
 	return nil
 }
 
 func (tx *Tx) mayCreateMember(o *model.Member) error {
-	for _, m := range tx.Tree(o.LoadBalancerID).Members(o.PoolID) {
-		if m.ProtocolPort == o.ProtocolPort && m.Address == o.Address {
-			return duplicate(o.Kind(), "Another member on this pool is already using ip %s on protocol_port %d", o.Address, o.ProtocolPort)
-		}
+	if tx.draft(o.LoadBalancerID).taken(o) != nil {
+		return duplicate(o.Kind(), "Another member on this pool is already using ip %s on protocol_port %d", o.Address, o.ProtocolPort)
 	}
 	return nil
 }

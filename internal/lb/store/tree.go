@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -117,11 +118,8 @@ func byID[T model.Stored](list []T, id string) T {
 
 // below returns the part of a list that has a parent.
 func below[T model.Stored](list []T, parent string) []T {
-	from, _ := slices.BinarySearchFunc(list, parent, func(o T, p string) int { return strings.Compare(o.Place().Parent, p) })
-	to := from
-	for to < len(list) && list[to].Place().Parent == parent {
-		to++
-	}
+	from := sort.Search(len(list), func(i int) bool { return list[i].Place().Parent >= parent })
+	to := from + sort.Search(len(list)-from, func(i int) bool { return list[from+i].Place().Parent > parent })
 	return list[from:to:to]
 }
 
@@ -131,7 +129,8 @@ type family interface {
 	find(k *kids, id string) model.Stored
 	all(k *kids) []model.Stored
 	own(k *kids)
-	put(k *kids, o model.Stored)
+	// put stores an object; fresh says that it was not there.
+	put(k *kids, o model.Stored, fresh bool)
 	remove(k *kids, id string)
 	sort(k *kids)
 }
@@ -168,14 +167,14 @@ func (f kin[T, P]) all(k *kids) []model.Stored {
 // own makes the list one that may be changed in place.
 func (f kin[T, P]) own(k *kids) { *f.list(k) = slices.Clone(*f.list(k)) }
 
-func (f kin[T, P]) put(k *kids, o model.Stored) {
+func (f kin[T, P]) put(k *kids, o model.Stored, fresh bool) {
 	list, v := f.list(k), o.(P)
 	at, found := slices.BinarySearchFunc(*list, v, f.order)
 	if found {
 		(*list)[at] = v
 		return
 	}
-	if f.moves {
+	if f.moves && !fresh {
 		f.remove(k, v.Place().ID)
 		at, _ = slices.BinarySearchFunc(*list, v, f.order)
 	}
@@ -225,41 +224,4 @@ func orderOfPolicies(a, b *model.L7Policy) int {
 
 func orderOfAmphorae(a, b *model.Amphora) int {
 	return olderThan(a.CreatedAt, a.ID, b.CreatedAt, b.ID)
-}
-
-// draft is a tree in the making: lists are copied when they are first changed.
-type draft struct {
-	tree  Tree
-	owned [model.KindAmphora + 1]bool
-}
-
-func newDraft(t *Tree) *draft {
-	if t == nil {
-		return &draft{}
-	}
-	return &draft{tree: *t}
-}
-
-func (d *draft) put(o model.Stored) {
-	d.own(o.Kind())
-	familyOf[o.Kind()].put(&d.tree.kids, o)
-}
-
-func (d *draft) remove(k model.Kind, id string) {
-	d.own(k)
-	familyOf[k].remove(&d.tree.kids, id)
-}
-
-func (d *draft) own(k model.Kind) {
-	if !d.owned[k] {
-		familyOf[k].own(&d.tree.kids)
-		d.owned[k] = true
-	}
-}
-
-// freeze returns the tree as it is now; the draft may go on.
-func (d *draft) freeze() *Tree {
-	t := d.tree
-	clear(d.owned[:])
-	return &t
 }

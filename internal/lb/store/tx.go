@@ -67,17 +67,40 @@ func (tx *Tx) View() *Snapshot { return tx.base }
 // Tree returns a load balancer with what is below it as the transaction left it,
 // nil when there is none. A later change of the transaction is not in it.
 func (tx *Tx) Tree(id string) *Tree {
+	if d := tx.drafts[id]; d != nil && d.tree.LB != nil {
+		tx.heads[lbSpace+id] = struct{}{}
+		return d.freeze()
+	}
+	return tx.peek(id)
+}
+
+// peek is Tree for a look that is over before the next change: nothing is copied
+// for it, which a transaction with thousands of changes would do for each.
+func (tx *Tx) peek(id string) *Tree {
 	tx.heads[lbSpace+id] = struct{}{}
 	if d := tx.drafts[id]; d != nil {
 		if d.tree.LB == nil {
 			return nil
 		}
-		return d.freeze()
+		return &d.tree
 	}
 	if t, ok := tx.group.trees[id]; ok {
 		return t
 	}
 	return tx.base.Tree(id)
+}
+
+// there reports whether a child is in a load balancer's tree.
+func (tx *Tx) there(k model.Kind, lb, id string) bool {
+	tx.heads[lbSpace+lb] = struct{}{}
+	key := keyOf(k, model.Place{LoadBalancer: lb, ID: id})
+	for _, o := range []*overlay{tx.mine, tx.group} {
+		if op, ok := o.ops[key]; ok {
+			return !op.deleted
+		}
+	}
+	h, ok := tx.base.homes.Get(home{id: id})
+	return ok && h.kind == k && h.lb == lb
 }
 
 // TreeOf returns the tree in which a child is, nil when there is none.
@@ -105,7 +128,7 @@ func (tx *Tx) homeOf(id string) (home, bool) {
 // LoadBalancer returns a load balancer, nil when there is none; so do the others
 // below.
 func (tx *Tx) LoadBalancer(id string) *model.LoadBalancer {
-	if t := tx.Tree(id); t != nil {
+	if t := tx.peek(id); t != nil {
 		return t.LB
 	}
 	return nil
@@ -211,7 +234,10 @@ func (tx *Tx) draft(lb string) *draft {
 }
 
 // put stores an object without looking at what it means.
-func (tx *Tx) put(o model.Stored) {
+func (tx *Tx) put(o model.Stored) { tx.store(o, false) }
+
+// store is put; fresh says that the object was not there.
+func (tx *Tx) store(o model.Stored, fresh bool) {
 	k, p := o.Kind(), o.Place()
 	key := keyOf(k, p)
 	tx.mine.ops[key] = op{value: o}
@@ -220,7 +246,7 @@ func (tx *Tx) put(o model.Stored) {
 		tx.draft(p.ID).tree.LB = o.(*model.LoadBalancer)
 	case k.IsChild():
 		d := tx.draft(p.LoadBalancer)
-		d.put(o)
+		d.put(o, fresh)
 		tx.mine.homes[p.ID] = home{p.ID, k, p.LoadBalancer}
 		tx.touch(p.LoadBalancer)
 	default:

@@ -23,6 +23,7 @@ func (s *Store) load(ctx context.Context) (*Snapshot, error) {
 	w := &writer{s: snap, drafts: map[string]*draft{}, changed: map[model.Ref]struct{}{}}
 	rev, err := s.scan(ctx, func(_ int64, kv keyValue) error {
 		if e, ok := s.eventOf(kv, false); ok {
+			e.fresh = true // each key is there once
 			w.take(e)
 		}
 		return nil
@@ -42,7 +43,7 @@ func (s *Store) keyValueOf(kv *mvccpb.KeyValue) keyValue {
 // eventOf reads a change. What cannot be read is left out and said, so that one
 // damaged record takes nothing else along; Check reports it.
 func (s *Store) eventOf(kv keyValue, deleted bool) (event, bool) {
-	e := event{key: kv.key, rev: kv.mod, created: kv.new, deleted: deleted}
+	e := event{key: kv.key, rev: kv.mod, created: kv.new, deleted: deleted, fresh: kv.mod == kv.new}
 	if k := parseKey(e.key); !deleted && k.kind != model.KindNone {
 		v, err := decode(k.kind, kv.value)
 		if err != nil {
