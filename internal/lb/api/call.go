@@ -31,6 +31,7 @@ type call struct {
 	snap   *store.Snapshot
 
 	allowed bool // the policy was asked, and agreed
+	queued  bool // it is one of the large requests
 	status  int  // what was answered; 0: nothing yet
 	bytes   int
 }
@@ -65,9 +66,18 @@ func (c *call) scope(q *query) (string, *fault) {
 	return project, c.authorize(project)
 }
 
-// body reads the request's body into the fields that the route takes.
+// body reads {"wrapper": {…}} into the fields that the route takes. Faults call the
+// body by the name of the parameter in Octavia's Python.
 func (c *call) body(fields []field) *fault {
-	return readBody(c.r, c.route.argument, c.route.wrapper, fields)
+	value, err := c.json()
+	if err != nil {
+		return err
+	}
+	inner, err := unwrap(value, c.route.argument, c.route.wrapper)
+	if err != nil {
+		return err
+	}
+	return readObject(c.route.argument+"."+c.route.wrapper, fields, inner)
 }
 
 // commit runs f as one transaction; afterwards the call sees what it wrote.

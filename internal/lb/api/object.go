@@ -34,11 +34,13 @@ func objects[T any](name string, to *opt[[]T], fields func(*T) []field) field {
 		if !ok {
 			return invalidInput(name, value, "Value should be a list")
 		}
-		to.v = make([]T, len(items))
-		for i, it := range items {
-			if err := readObject(name, fields(&to.v[i]), it); err != nil {
+		to.v = nil // grows with what was read: an element is larger than its JSON
+		for _, it := range items {
+			var one T
+			if err := readObject(name, fields(&one), it); err != nil {
 				return err
 			}
+			to.v = append(to.v, one)
 		}
 		return nil
 	}}
@@ -100,32 +102,59 @@ func nested(path string, err *fault) *fault {
 
 func lastOf(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
 
-// maxBody bounds what a request may send: a load balancer with tens of
-// thousands of members fits.
-const maxBody = 16 << 20
+// What a request may send. A load balancer with ten thousand members fits; the
+// memory that it takes is bounded by the values in it, of which "{}," is one too.
+const (
+	maxBody   = 4 << 20
+	maxValues = 200_000
+	// largeBody is from which size on requests wait for each other: see
+	// [Server.large].
+	largeBody = 256 << 10
+)
 
-// readBody reads {"wrapper": {…}} into fields. argument is what faults call the
-// body: the name of a parameter in Octavia's Python.
-func readBody(r *http.Request, argument, wrapper string, fields []field) *fault {
-	value, err := readJSON(r, argument)
-	if err != nil {
-		return err
-	}
-	inner, err := unwrap(value, argument, wrapper)
-	if err != nil {
-		return err
-	}
-	return readObject(argument+"."+wrapper, fields, inner)
-}
-
-func readJSON(r *http.Request, argument string) (any, *fault) {
-	data, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+// json reads the request's body.
+func (c *call) json() (any, *fault) {
+	data, err := io.ReadAll(http.MaxBytesReader(nil, c.r.Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, newFault(http.StatusRequestEntityTooLarge, "Request is too large: at most %d bytes are read.", maxBody)
 	}
 	if err != nil {
 		return nil, badRequest("Request could not be read.")
 	}
+	if len(data) > largeBody {
+		if valuesIn(data) > maxValues {
+			return nil, newFault(http.StatusRequestEntityTooLarge, "Request is too large: at most %d values are read.", maxValues)
+		}
+		if !c.queue() {
+			return nil, badRequest("Request could not be read.")
+		}
+	}
+	return parseBody(c.r, data, c.route.argument)
+}
+
+// valuesIn is at least how many values there are in JSON.
+func valuesIn(data []byte) int {
+	return bytes.Count(data, []byte{','}) + bytes.Count(data, []byte{'['}) + bytes.Count(data, []byte{'{'})
+}
+
+// queue waits until few large requests are worked on, or the client has gone.
+func (c *call) queue() bool {
+	select {
+	case c.s.large <- struct{}{}:
+		c.queued = true
+	case <-c.r.Context().Done():
+	}
+	return c.queued
+}
+
+// unqueue lets the next large request in.
+func (c *call) unqueue() {
+	if c.queued {
+		<-c.s.large
+	}
+}
+
+func parseBody(r *http.Request, data []byte, argument string) (any, *fault) {
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		return nil, formFault(data, argument)
 	}

@@ -47,6 +47,9 @@ type Server struct {
 	operator *operatorKinds
 	router   *node
 	openAPI  func() []byte
+	// large holds a place for each large request that is worked on: what they
+	// take in memory is tens of times their size.
+	large chan struct{}
 }
 
 // New returns a server.
@@ -57,6 +60,7 @@ func New(opts Options) (*Server, error) {
 	s := &Server{
 		store: opts.Store, network: opts.Network, secrets: opts.Secrets, auth: opts.Auth, policy: opts.Policy,
 		log: opts.Log, settings: opts.Settings.withDefaults(), kinds: newKinds(), operator: newOperatorKinds(),
+		large: make(chan struct{}, 4),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -107,6 +111,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{s: s, w: w, r: r, started: time.Now(), id: requestID()}
 	w.Header()["X-Openstack-Request-Id"] = []string{c.id}
 	defer c.finish()
+	defer c.unqueue()
 	defer c.rescue()
 	if s.public(c) {
 		return
