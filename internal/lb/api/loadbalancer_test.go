@@ -3,7 +3,10 @@ package api
 import (
 	"context"
 	"fmt"
+	"net/http/httptest"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/updraft-cloud/updraft/internal/lb/driver"
@@ -336,5 +339,48 @@ func change(t testing.TB, f func(tx *store.Tx) error) {
 	t.Helper()
 	if err := shared.Update(context.Background(), f); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// embedded is a network by a name that none of its methods has.
+type embedded = driver.Network
+
+// impatient is a network during whose work the client goes away.
+type impatient struct {
+	embedded
+	leave    context.CancelFunc
+	released atomic.Int32
+}
+
+func (n *impatient) EnsureVIP(ctx context.Context, want driver.VIPRequest) (*driver.VIP, error) {
+	vip, err := n.embedded.EnsureVIP(ctx, want)
+	n.leave()
+	return vip, err
+}
+
+func (n *impatient) ReleaseVIP(context.Context, driver.VIP) error {
+	n.released.Add(1)
+	return nil
+}
+
+// TestAnAddressIsKeptWhenNobodyKnows has a client that goes away: whether the load
+// balancer was stored is not known then, and if so it has the address.
+func TestAnAddressIsKeptWhenNobodyKnows(t *testing.T) {
+	n := &impatient{embedded: noop.Network{}}
+	r := newRig(t, func(o *Options) { o.Network = n })
+	ctx, leave := context.WithCancel(t.Context())
+	n.leave = leave
+	req := httptest.NewRequestWithContext(ctx, "POST", "/v2.0/lbaas/loadbalancers",
+		strings.NewReader(string(encode(m{"loadbalancer": m{"vip_subnet_id": subnetID}}))))
+	req.Header.Set("X-Project-Id", r.project)
+	r.s.ServeHTTP(httptest.NewRecorder(), req)
+	if got := n.released.Load(); got != 0 {
+		t.Error("the address was given back")
+	}
+	n.leave = func() {}
+	r.do("PUT", "/quotas/"+r.project, m{"quota": m{"loadbalancer": 0}}).want(202, "")
+	r.do("POST", "/loadbalancers", m{"loadbalancer": m{"vip_subnet_id": subnetID}}).want(403, "Quota has been met for resources: Load Balancer")
+	if got := n.released.Load(); got != 1 {
+		t.Errorf("what was refused gave its address back %d times", got)
 	}
 }

@@ -45,8 +45,7 @@ func (s *Server) createLoadBalancer(c *call) error {
 		return err
 	}
 	if err := c.storeTree(draft, &in, flavor); err != nil {
-		var unavailable *store.UnavailableError
-		if !errors.As(err, &unavailable) || !unavailable.Uncertain {
+		if !store.Uncertain(err) { // else another might get the address of one that is there
 			c.release(vip)
 		}
 		return err
