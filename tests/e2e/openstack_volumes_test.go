@@ -15,6 +15,7 @@ func cinder(t *testing.T, c *cloud) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer c.write(string(before)) // for those who come after, if this fails
 	c.write(strings.Replace(string(before), "openstack:\n", "openstack:\n  services: [cinder]\n", 1))
 	c.run("apply")
 	c.expectSettled()

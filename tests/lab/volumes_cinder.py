@@ -64,13 +64,17 @@ assert stat.S_IMODE(seen.st_mode) == 0o660 and seen.st_size == 1 << 30 and seen.
 info = driver.initialize_connection(one, {})
 assert info["driver_volume_type"] == "updraft", info
 assert info["data"]["name"] == one.name and info["data"]["format"] == "raw", info
+assert info["data"]["size"] == 1 << 30, info
 
 one.attach_status = fields.VolumeAttachStatus.ATTACHED
 driver.extend_volume(one, 2)
+assert os.stat(path).st_size == 1 << 30, "a file that a server has open is Nova's to change"
+one.attach_status = fields.VolumeAttachStatus.DETACHED
+with mock.patch.object(objects.Volume, "get_by_id", return_value=one):
+    driver.extend_volume(one, 2)
 assert os.stat(path).st_size == 2 << 30
 one.size = 2
 
-one.attach_status = fields.VolumeAttachStatus.DETACHED
 snapshot = objects.Snapshot(context.get_admin_context(), id="00000000-0000-4000-8000-00000000aaaa", volume_id=one.id,
                             encryption_key_id=None, display_name="kept", status="available")
 snapshot.volume = one

@@ -34,5 +34,16 @@ path = "/var/lib/cinder/volumes/volume-id.snap"
 assert info["data"]["device_path"] == path, info
 c = v.get_config(info, {"type": "disk", "dev": "vdb", "bus": "virtio"})
 assert (c.source_type, c.source_path, c.driver_format, c.driver_cache) == ("file", path, "qcow2", "none"), vars(c)
+os.makedirs(os.path.dirname(path))
+with open(path, "wb") as f:
+    f.truncate(5)
 assert v.extend_volume(info, None, 7) == nfs.LibvirtNFSVolumeDriver(Host()).extend_volume(info, None, 7)
+assert os.path.getsize(path) == 5, "a qcow2 was changed by another than QEMU"
+info["data"]["format"] = "raw"
+for size, want in ((7, 7), (6, 7)):
+    assert v.extend_volume(info, None, size) == size
+    assert os.path.getsize(path) == want, (size, os.path.getsize(path))
+info["data"]["size"] = 9  # while this host was off
+v.connect_volume(info, None)
+assert os.path.getsize(path) == 9, os.path.getsize(path)
 print("all is well")

@@ -16,6 +16,7 @@ from cinder import objects
 from cinder.objects import fields
 from cinder.volume.drivers import nfs
 from oslo_log import log as logging
+from oslo_utils import units
 
 LOG = logging.getLogger(__name__)
 
@@ -63,10 +64,18 @@ class VolumeDriver(nfs.NfsDriver):
         # libvirt gives the file to QEMU for as long as that has it open.
         self._set_rw_permissions(path)
 
-    def extend_volume(self, volume, new_size):
-        """Makes a volume larger, also one in use: QEMU is told by Nova afterwards.
+    def initialize_connection(self, volume, connector):
+        info = super().initialize_connection(volume, connector)
+        info["data"]["size"] = volume.size * units.Gi
+        return info
 
-        A file that a snapshot is below of can be changed by none but QEMU then.
+    def extend_volume(self, volume, new_size):
+        """Makes a volume larger. That of a server Nova makes larger, where the server is.
+
+        A client of GlusterFS keeps the size of a file in pieces for as long as it has
+        it open, and tells servers by how much it has grown: of two clients that make
+        it larger, each adds its part. A file that a snapshot is below of can be
+        changed by none but QEMU.
         """
         if not self._is_volume_attached(volume):
             super().extend_volume(volume, new_size)
@@ -76,5 +85,3 @@ class VolumeDriver(nfs.NfsDriver):
                 reason="volume %s is in use and has snapshots" % volume.id)
         if not self._is_share_eligible(volume.provider_location, int(new_size) - volume.size):
             raise exception.ExtendVolumeError(reason="there is no room for %s GiB" % new_size)
-        self._execute("truncate", "-s", "%sG" % new_size, self.local_path(volume),
-                      run_as_root=self._execute_as_root)

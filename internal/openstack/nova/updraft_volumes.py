@@ -24,6 +24,8 @@ class VolumeDriver(fs.LibvirtBaseFileSystemVolumeDriver):
         if not os.path.ismount(BASE):
             raise exception.InternalError("%s is not mounted" % BASE)
         connection_info["data"]["device_path"] = self._get_device_path(connection_info)
+        # Cinder may have been told to make it larger while this host was off.
+        self._grow(connection_info, connection_info["data"].get("size", 0))
 
     def get_config(self, connection_info, disk_info):
         conf = super().get_config(connection_info, disk_info)
@@ -33,4 +35,13 @@ class VolumeDriver(fs.LibvirtBaseFileSystemVolumeDriver):
         return conf
 
     def extend_volume(self, connection_info, instance, requested_size):
-        return requested_size  # the file is as large already
+        self._grow(connection_info, requested_size)
+        return requested_size
+
+    def _grow(self, connection_info, size):
+        """Makes the file larger here, where nobody but QEMU has it open."""
+        if connection_info["data"].get("format", "raw") != "raw":
+            return  # only QEMU can
+        with open(self._get_device_path(connection_info), "r+b") as f:
+            if os.fstat(f.fileno()).st_size < size:
+                f.truncate(size)
