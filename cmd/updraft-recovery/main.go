@@ -118,10 +118,16 @@ func killAll(groups string) error {
 	return err
 }
 
+// restartTimeout is for asking systemd.
+const restartTimeout = 10 * time.Second
+
 // restart has nova-compute look at its servers: at its start, and only then, it
-// cleans up what of those that are elsewhere now is left.
+// cleans up what of those that are elsewhere now is left. That it starts is waited for
+// by systemd alone: a guard that waits does not look.
 func restart(ctx context.Context) error {
-	out, err := exec.CommandContext(ctx, "systemctl", "restart", "nova-compute.service").CombinedOutput()
+	ctx, cancel := context.WithTimeout(ctx, restartTimeout)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "systemctl", "--no-block", "restart", "nova-compute.service").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}

@@ -8,6 +8,7 @@
 package maintain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/updraft-cloud/updraft/internal/openstack/masakari/watch"
 	"github.com/updraft-cloud/updraft/internal/retry"
 )
 
@@ -60,14 +62,17 @@ type server struct {
 }
 
 // KeepAway has the scheduler send no more servers, and Masakari take the host's
-// absence for what it is. One that is switched off already is left as it is.
+// absence for what it is. One that a person has switched off is left as it is; one that
+// has died would be used again as soon as it is back.
 func (c *Compute) KeepAway(ctx context.Context) error {
 	s, err := c.service(ctx)
 	if err != nil {
 		return err
 	}
-	if s.Status == "enabled" {
-		if err := c.use(ctx, s, map[string]any{"status": "disabled", "disabled_reason": Reason}, "keep servers away from "+c.Name); err != nil {
+	person, died := watch.Died(s.Reason)
+	if s.Status == "enabled" || died {
+		reason := cmp.Or(person, Reason)
+		if err := c.use(ctx, s, map[string]any{"status": "disabled", "disabled_reason": reason}, "keep servers away from "+c.Name); err != nil {
 			return err
 		}
 	}

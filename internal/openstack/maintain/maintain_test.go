@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/updraft-cloud/updraft/internal/openstack/maintain"
+	"github.com/updraft-cloud/updraft/internal/openstack/masakari/watch"
 	"github.com/updraft-cloud/updraft/internal/status"
 )
 
@@ -39,6 +40,13 @@ func newCloud(servers ...obj) *cloud {
 
 func running(id, state string) obj {
 	return obj{"id": id, "name": "vm-" + id, "status": state, "OS-EXT-SRV-ATTR:host": "compute1"}
+}
+
+// died is a cloud whose compute has died, and was disabled before for a reason.
+func died(before string) *cloud {
+	c := newCloud()
+	c.service["status"], c.service["disabled_reason"] = "disabled", watch.Reason+before
+	return c
 }
 
 func (c *cloud) All(_ context.Context, _, path, _ string, out any) error {
@@ -139,6 +147,9 @@ func TestAComputeIsEmptiedAndComesBack(t *testing.T) {
 			c.service["status"], c.service["disabled_reason"] = "disabled", "smells of smoke"
 			return c
 		}(), want: []string{masakari(true), masakari(false)}},
+		{rule: "one that has died is not used again while somebody works on it", cloud: died(""), want: []string{away, masakari(true), masakari(false), back}},
+		{rule: "nor afterwards, if a person had switched it off", cloud: died("; before that: smells of smoke"),
+			want: []string{strings.Replace(away, "updraft: maintenance", "smells of smoke", 1), masakari(true), masakari(false)}},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -316,13 +316,28 @@ func (a *API) Vacate(ctx context.Context, name string) error {
 	return nil
 }
 
+// Disable implements [Cloud]. Nova takes reasons of so many characters.
+//
+// Source: Nova's API reference, "Update Compute Service"; nova/api/validation/parameter_types.py.
+func (a *API) Disable(ctx context.Context, name, reason string) error {
+	const most = 255
+	if r := []rune(reason); len(r) > most {
+		reason = string(r[:most])
+	}
+	in := object{"status": "disabled", "disabled_reason": reason}
+	return a.call(ctx, compute, http.MethodPut, "/os-services/"+a.seen[name].service, in, nil)
+}
+
 // Restore implements [Cloud]. Nova comes last, as its reason is what says that there
 // is something to restore.
-func (a *API) Restore(ctx context.Context, name string) error {
+func (a *API) Restore(ctx context.Context, name, person string) error {
 	id := a.seen[name]
 	err := a.call(ctx, recovery, http.MethodPut, "/segments/"+id.segment+"/hosts/"+id.host, object{"host": object{"on_maintenance": false}}, nil)
 	if err != nil {
 		return err
+	}
+	if person != "" {
+		return a.Disable(ctx, name, person)
 	}
 	return a.call(ctx, compute, http.MethodPut, "/os-services/"+id.service, object{"status": "enabled"}, nil)
 }

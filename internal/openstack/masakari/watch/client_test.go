@@ -96,12 +96,19 @@ func TestComputesAreWhatBothServicesSay(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := api.Restore(t.Context(), "c1"); err != nil {
+	if err := api.Restore(t.Context(), "c1", ""); err != nil {
+		t.Error(err)
+	}
+	if err := api.Restore(t.Context(), "c1", "disk"); err != nil {
 		t.Error(err)
 	}
 	told := `POST /v1/notifications {"notification":{"generated_time":"2026-11-21T14:00:00.500000","hostname":"c1",` +
 		`"payload":{"cluster_status":"OFFLINE","event":"STOPPED","host_status":"NORMAL"},"type":"COMPUTE_HOST"}}`
-	want := []string{told, told, `PUT /v1/segments/g1/hosts/h1 {"host":{"on_maintenance":false}}`, `PUT /v2.1/os-services/s1 {"status":"enabled"}`}
+	const present = `PUT /v1/segments/g1/hosts/h1 {"host":{"on_maintenance":false}}`
+	want := []string{
+		told, told, present, `PUT /v2.1/os-services/s1 {"status":"enabled"}`,
+		present, `PUT /v2.1/os-services/s1 {"disabled_reason":"disk","status":"disabled"}`,
+	}
 	if diff := cmp.Diff(want, served.log); diff != "" {
 		t.Error(diff)
 	}

@@ -1,10 +1,27 @@
 package watch
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Reason is what Masakari notes at a compute that it takes no further servers. It
 // tells these from those that a person has disabled, which are left alone.
 const Reason = "updraft: it has died, and its servers were started elsewhere"
+
+// earlier joins [Reason] and the one of a person who had disabled the compute before it
+// died: Masakari forgets that.
+const earlier = "; before that: "
+
+// Died reports whether that is why a compute takes no servers, and a person's reason
+// from before, if there is one.
+func Died(reason string) (person string, yes bool) {
+	if reason == Reason {
+		return "", true
+	}
+	return strings.CutPrefix(reason, Reason+earlier)
+}
 
 // Compute is one as it is seen.
 type Compute struct {
@@ -27,20 +44,42 @@ const (
 	Nothing Step = iota
 	// Notify tells Masakari that it has died.
 	Notify
+	// Note puts a person's reason back beside Masakari's.
+	Note
 	// Restore lets it have servers again, and Masakari take notice.
 	Restore
 )
 
-// decide says what to do about a compute that has been seen dead since then; the
-// zero time when it was not.
-func decide(c Compute, since, now time.Time) Step {
+// death is what is known of a compute that is taken for dead.
+type death struct {
+	since    time.Time
+	patience time.Duration
+	person   string // the reason of one who had disabled it before
+	vacated  bool
+}
+
+// sure reports whether the compute has been dead for long enough.
+func (d *death) sure(now time.Time) bool { return now.Sub(d.since) >= d.patience }
+
+// decide says what to do about a compute; d is of one that is dead. taker says that
+// another could have its servers.
+func decide(c Compute, d *death, now time.Time, taker bool) Step {
+	_, told := Died(c.Disabled)
 	switch {
-	case c.Up && c.Disabled == Reason:
+	case c.Up && told:
 		return Restore
-	case c.dead() && !c.Maintenance && now.Sub(since) >= Patience:
+	case !c.dead():
+	case c.Disabled == Reason && d.person != "":
+		return Note
+	case !c.Maintenance && taker && d.sure(now):
 		return Notify
 	}
 	return Nothing
 }
 
 func (c Compute) dead() bool { return !c.Up && !c.Alive }
+
+// taker reports whether one of the computes could have further servers.
+func taker(all []Compute) bool {
+	return slices.ContainsFunc(all, func(c Compute) bool { return c.Up && c.Disabled == "" })
+}

@@ -29,15 +29,17 @@ func (g Guard) Run(ctx context.Context) {
 	tick := time.NewTicker(Interval)
 	defer tick.Stop()
 	for {
+		asked := time.Now()
+		late := asked.Sub(seen) >= Late && !killed
 		switch {
-		case 2*count(ctx, g.Controllers, g.Alive) > len(g.Controllers):
-			seen = time.Now()
+		case !late && 2*count(ctx, g.Controllers, g.Alive) > len(g.Controllers):
+			seen = asked // whoever answered may have done so before the host stood still
 			if killed {
 				killed = !g.rejoined(ctx)
 			}
 		case time.Since(seen) >= Lease && ctx.Err() == nil:
 			if !killed {
-				g.Log.Warn("less than half of the controllers have answered: all servers are ended, as others may start them elsewhere", "for", Lease)
+				g.Log.Warn("no majority of the controllers was seen: all servers are ended, as others may start them elsewhere", "for", time.Since(seen))
 			}
 			killed = true
 			if err := g.Kill(); err != nil {

@@ -20,8 +20,11 @@ type Cloud interface {
 	// Vacate has the networks do without the compute, which has died: what of their
 	// gateways was there goes elsewhere. That nothing is there is no error.
 	Vacate(ctx context.Context, name string) error
-	// Restore undoes what Masakari did to the compute.
-	Restore(ctx context.Context, name string) error
+	// Disable notes at the compute why it takes no servers.
+	Disable(ctx context.Context, name, reason string) error
+	// Restore undoes what Masakari did to the compute, which stays disabled with the
+	// reason that a person had for it, if there is one.
+	Restore(ctx context.Context, name, person string) error
 }
 
 // Watcher watches the computes of a cloud.
@@ -33,12 +36,7 @@ type Watcher struct {
 	Log       *slog.Logger
 
 	dead map[string]*death
-}
-
-// death is what is known of a compute that is taken for dead.
-type death struct {
-	since   time.Time
-	vacated bool
+	seen map[string]bool // computes that were alive once
 }
 
 // Run watches until ctx ends. What fails is said, and tried again: APIs come and go.
@@ -69,23 +67,18 @@ func (w *Watcher) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	dead := map[string]*death{}
+	dead, taker := map[string]*death{}, taker(all)
 	var errs []error
 	for _, c := range all {
 		// Who is up by Nova's word need not be asked.
 		c.Alive = c.Up || w.Alive(ctx, w.Addresses[c.Name])
 		now := time.Now()
-		d := w.dead[c.Name]
-		switch {
-		case !c.dead():
-			d = &death{}
-		case d == nil:
-			d = &death{since: now}
-			w.Log.Warn("nothing is heard of the compute, and nothing answers there", "compute", c.Name)
-		}
-		errs = append(errs, w.act(ctx, c, decide(c, d.since, now), now))
+		d := w.death(c, now)
+		errs = append(errs, w.act(ctx, c, d, decide(c, d, now, taker), now))
 		if c.dead() {
 			dead[c.Name] = d
+		}
+		if c.dead() && taker {
 			errs = append(errs, w.vacate(ctx, c.Name, d, now))
 		}
 	}
@@ -93,11 +86,38 @@ func (w *Watcher) look(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// death returns what is known of a compute's death, with what is seen of it now; of one
+// that is alive, nothing.
+func (w *Watcher) death(c Compute, now time.Time) *death {
+	if !c.dead() {
+		if w.seen == nil {
+			w.seen = map[string]bool{}
+		}
+		w.seen[c.Name] = true
+		return &death{}
+	}
+	d := w.dead[c.Name]
+	if d == nil {
+		d = &death{since: now, patience: Patience}
+		if !w.seen[c.Name] {
+			d.patience = Boot
+		}
+		w.Log.Warn("nothing is heard of the compute, and nothing answers there", "compute", c.Name, "dead_after", d.patience)
+	}
+	switch person, told := Died(c.Disabled); {
+	case !told:
+		d.person = c.Disabled
+	case person != "":
+		d.person = person
+	}
+	return d
+}
+
 // vacate has the networks do without a compute that has been dead for long enough.
 // OVN's own watch over gateways, by BFD, needs a third chassis: of two that do not see
 // each other, neither takes itself for the one that is left.
 func (w *Watcher) vacate(ctx context.Context, name string, d *death, now time.Time) error {
-	if d.vacated || now.Sub(d.since) < Patience {
+	if d.vacated || !d.sure(now) {
 		return nil
 	}
 	if err := w.Cloud.Vacate(ctx, name); err != nil {
@@ -108,7 +128,7 @@ func (w *Watcher) vacate(ctx context.Context, name string, d *death, now time.Ti
 	return nil
 }
 
-func (w *Watcher) act(ctx context.Context, c Compute, step Step, now time.Time) error {
+func (w *Watcher) act(ctx context.Context, c Compute, d *death, step Step, now time.Time) error {
 	switch step {
 	case Nothing:
 	case Notify:
@@ -116,11 +136,16 @@ func (w *Watcher) act(ctx context.Context, c Compute, step Step, now time.Time) 
 			return fmt.Errorf("cannot tell Masakari that %s has died: %w", c.Name, err)
 		}
 		w.Log.Warn("the compute has died: Masakari starts its servers elsewhere", "compute", c.Name)
+	case Note:
+		if err := w.Cloud.Disable(ctx, c.Name, Reason+earlier+d.person); err != nil {
+			return fmt.Errorf("cannot note at %s why it was disabled before it died: %w", c.Name, err)
+		}
 	case Restore:
-		if err := w.Cloud.Restore(ctx, c.Name); err != nil {
+		person, _ := Died(c.Disabled)
+		if err := w.Cloud.Restore(ctx, c.Name, person); err != nil {
 			return fmt.Errorf("cannot let %s have servers again: %w", c.Name, err)
 		}
-		w.Log.Info("the compute is back, and may have servers again", "compute", c.Name)
+		w.Log.Info("the compute is back", "compute", c.Name, "disabled", person)
 	}
 	return nil
 }

@@ -17,23 +17,31 @@ func TestWhatIsDoneAboutACompute(t *testing.T) {
 	for rule, c := range map[string]struct {
 		compute Compute
 		dead    time.Duration // how long it has been seen dead
+		person  string        // why it was disabled before
+		alone   bool          // no other could have its servers
 		want    Step
 	}{
-		"one that works is left alone":                         {Compute{Up: true, Alive: true}, 0, Nothing},
-		"a dead one is told of":                                {Compute{}, Patience, Notify},
-		"but not at once":                                      {Compute{}, Patience - 1, Nothing},
-		"servers go on where only nova-compute has ended":      {Compute{Alive: true}, time.Hour, Nothing},
-		"one that is only cut off from here is not dead":       {Compute{Up: true}, time.Hour, Nothing},
-		"it is told of once":                                   {Compute{Maintenance: true}, time.Hour, Nothing},
-		"when it is back it has servers again":                 {Compute{Up: true, Alive: true, Disabled: Reason, Maintenance: true}, 0, Restore},
-		"even if restoring ended halfway":                      {Compute{Up: true, Alive: true, Disabled: Reason}, 0, Restore},
-		"as long as it is away nothing is restored":            {Compute{Disabled: Reason, Maintenance: true}, time.Hour, Nothing},
-		"what a person has disabled stays so":                  {Compute{Up: true, Alive: true, Disabled: "disk"}, 0, Nothing},
-		"what a person has put into maintenance stays so":      {Compute{Up: true, Alive: true, Maintenance: true}, 0, Nothing},
-		"one that a person disabled is recovered all the same": {Compute{Disabled: "disk"}, Patience, Notify},
+		"one that works is left alone":                         {compute: Compute{Up: true, Alive: true}, want: Nothing},
+		"a dead one is told of":                                {dead: Patience, want: Notify},
+		"but not at once":                                      {dead: Patience - 1, want: Nothing},
+		"nor while no other could have its servers":            {dead: time.Hour, alone: true, want: Nothing},
+		"servers go on where only nova-compute has ended":      {compute: Compute{Alive: true}, dead: time.Hour, want: Nothing},
+		"one that is only cut off from here is not dead":       {compute: Compute{Up: true}, dead: time.Hour, want: Nothing},
+		"it is told of once":                                   {compute: Compute{Maintenance: true}, dead: time.Hour, want: Nothing},
+		"when it is back it has servers again":                 {compute: Compute{Up: true, Alive: true, Disabled: Reason, Maintenance: true}, want: Restore},
+		"even if restoring ended halfway":                      {compute: Compute{Up: true, Alive: true, Disabled: Reason}, want: Restore},
+		"even if no other could have them":                     {compute: Compute{Up: true, Alive: true, Disabled: Reason}, alone: true, want: Restore},
+		"as long as it is away nothing is restored":            {compute: Compute{Disabled: Reason, Maintenance: true}, dead: time.Hour, want: Nothing},
+		"what a person has disabled stays so":                  {compute: Compute{Up: true, Alive: true, Disabled: "disk"}, want: Nothing},
+		"what a person has put into maintenance stays so":      {compute: Compute{Up: true, Alive: true, Maintenance: true}, want: Nothing},
+		"one that a person disabled is recovered all the same": {compute: Compute{Disabled: "disk"}, dead: Patience, person: "disk", want: Notify},
+		"a person's reason is put back beside Masakari's":      {compute: Compute{Disabled: Reason, Maintenance: true}, dead: time.Hour, person: "disk", want: Note},
+		"once":                        {compute: Compute{Disabled: Reason + earlier + "disk", Maintenance: true}, dead: time.Hour, person: "disk", want: Nothing},
+		"with it, too, it comes back": {compute: Compute{Up: true, Disabled: Reason + earlier + "disk", Maintenance: true}, want: Restore},
 	} {
 		now := time.Now()
-		if got := decide(c.compute, now.Add(-c.dead), now); got != c.want {
+		d := &death{since: now.Add(-c.dead), patience: Patience, person: c.person}
+		if got := decide(c.compute, d, now, !c.alone); got != c.want {
 			t.Errorf("%s: %d, want %d", rule, got, c.want)
 		}
 	}
@@ -62,18 +70,33 @@ func (c *cloud) Vacate(_ context.Context, name string) error {
 	return c.stays
 }
 
-func (c *cloud) Restore(_ context.Context, name string) error {
-	c.log = append(c.log, "restore "+name)
-	c.computes[0].Maintenance, c.computes[0].Disabled = false, ""
+func (c *cloud) Disable(_ context.Context, name, reason string) error {
+	c.log = append(c.log, "disable "+name)
+	c.computes[0].Disabled = reason
 	return nil
+}
+
+func (c *cloud) Restore(_ context.Context, name, person string) error {
+	c.log = append(c.log, "restore "+name+" "+person)
+	c.computes[0].Maintenance, c.computes[0].Disabled = false, person
+	return nil
+}
+
+// watched is the watcher of a cloud whose second compute works; a compute that is up
+// answers.
+func (c *cloud) watched(first Compute) *Watcher {
+	c.computes = []Compute{first, {Name: "compute2", Up: true}}
+	return &Watcher{
+		Cloud: c, Addresses: map[string]string{"compute1": "0", "compute2": "1"}, Log: slog.New(slog.DiscardHandler),
+		Alive: func(_ context.Context, at string) bool { return c.computes[at[0]-'0'].Up },
+	}
 }
 
 func TestADeadComputeIsToldOfAndComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		c := &cloud{computes: []Compute{{Name: "compute1", Up: true}}}
-		w := &Watcher{Cloud: c, Addresses: map[string]string{"compute1": "x"}, Log: slog.New(slog.DiscardHandler)}
-		w.Alive = func(context.Context, string) bool { return c.computes[0].Up }
+		c := &cloud{}
+		w := c.watched(Compute{Name: "compute1", Up: true, Disabled: "disk"})
 		go w.Run(t.Context())
 		set := func(up bool, fails error) { c.computes[0].Up, c.fails = up, fails }
 		at := func(when time.Duration) { time.Sleep(time.Until(start.Add(when))); synctest.Wait() }
@@ -94,8 +117,46 @@ func TestADeadComputeIsToldOfAndComesBack(t *testing.T) {
 		set(true, nil)
 		at(4 * time.Minute)
 		// What did not succeed is tried again, and what did is not.
-		want := []string{"notify compute1", "vacate compute1", "vacate compute1", "vacate compute1", "restore compute1"}
+		want := []string{"notify compute1", "vacate compute1", "disable compute1", "vacate compute1", "vacate compute1", "restore compute1 disk"}
 		if diff := cmp.Diff(want, c.log); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestAComputeThatWasNeverSeenMayStillBeBooting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &cloud{}
+		go c.watched(Compute{Name: "compute1"}).Run(t.Context())
+		time.Sleep(Boot - time.Second)
+		synctest.Wait()
+		if len(c.log) > 0 {
+			t.Errorf("too early: %q", c.log)
+		}
+		time.Sleep(2 * Look)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"notify compute1", "vacate compute1"}, c.log); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestWhenAllComputesAreCutOffNobodyIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &cloud{}
+		w := c.watched(Compute{Name: "compute1", Up: true})
+		go w.Run(t.Context())
+		time.Sleep(time.Minute + time.Second)
+		c.computes[0].Up, c.computes[1].Up = false, false
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if len(c.log) > 0 {
+			t.Errorf("no compute could take servers: %q", c.log)
+		}
+		c.computes[1].Up = true
+		time.Sleep(2 * Look)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"notify compute1", "vacate compute1"}, c.log); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -142,10 +203,44 @@ func TestAGuardEndsServersInTimeAndOnlyThen(t *testing.T) {
 	}
 }
 
+func TestAHostThatStoodStillMayHaveBeenTakenForDead(t *testing.T) {
+	for rule, c := range map[string]struct {
+		still time.Duration
+		want  []string
+	}{
+		"for a moment":            {Late - 2*Interval, nil},
+		"for longer than a lease": {Late + Interval, []string{"kill", "rejoin"}},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log []string
+				still := time.Duration(0)
+				g := Guard{Controllers: []string{"0"}, Log: slog.New(slog.DiscardHandler)}
+				// All controllers answer, before and after.
+				g.Alive = func(context.Context, string) bool {
+					time.Sleep(still)
+					still = 0
+					return true
+				}
+				g.Kill = func() error { log = append(log, "kill"); return nil }
+				g.Rejoin = func(context.Context) error { log = append(log, "rejoin"); return nil }
+				go g.Run(t.Context())
+				time.Sleep(time.Minute + time.Second)
+				still = c.still
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				if diff := cmp.Diff(c.want, log); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
 func TestTheGuardIsBeforeNova(t *testing.T) {
 	// Nova says that a compute is down when it has heard nothing for a minute, and
 	// heard of it up to ten seconds before it was cut off.
-	if earliest := 50*time.Second + Patience; Lease+2*Interval+2*Answer >= earliest {
+	if earliest := Late + Patience; Lease+2*Interval+2*Answer >= earliest {
 		t.Errorf("servers may run for %v, and others start them after %v", Lease+2*Interval+2*Answer, earliest)
 	}
 }
