@@ -136,6 +136,7 @@ func TestStorageOnThreeControllers(t *testing.T) {
 		{"a compute is rebooted", storageReboot},
 		{"the program that serves a mount dies", storageClientDies},
 		{"an option of a volume drifts", storageDrifts},
+		{"a controller lost power as it learned of a volume", storageHalfLearned},
 		{"strangers are not let in", storageStrangers},
 	} {
 		t.Run(day.name, func(t *testing.T) {
@@ -283,23 +284,41 @@ func storageDrifts(c *cloud) {
 	}
 }
 
+// storageHalfLearned has files of a volume as a controller had them whose glusterd was
+// killed while it took a volume over from the others.
+func storageHalfLearned(c *cloud) {
+	c.sh("controller2", "set -e; systemctl stop glusterd; cd /var/lib/glusterd/vols/instances; rm -r info bricks/*")
+}
+
 // storageStrangers is a host with a certificate of the authority that may mount one
 // of the volumes: it mounts no other, nor the one without that certificate, and it
 // has no say in the pool.
+//
+// That mount.glusterfs says yes means nothing: of a mount that is refused, the program
+// may have ended before it looks at the directory, which is the host's own then. So what
+// was written has to be gone with the mount.
 func storageStrangers(c *cloud) {
 	c.sh("compute1", `
 control=
-try() { mkdir -p /mnt/x; timeout 20 mount -t glusterfs 10.89.40.11:$1 /mnt/x && touch /mnt/x/y && grep -q " /mnt/x fuse.glusterfs " /proc/self/mounts; s=$?; umount -l /mnt/x 2>/dev/null; return $s; }
+try() {
+	mkdir -p /mnt/x
+	rm -f /mnt/x/y
+	timeout 20 mount -t glusterfs 10.89.40.11:$1 /mnt/x && timeout 10 touch /mnt/x/y
+	s=$?
+	umount -l /mnt/x 2>/dev/null
+	test $s = 0 && ! test -e /mnt/x/y
+}
+gluster() { timeout 20 /usr/sbin/gluster --mode=script "$@" </dev/null; }
 for i in $(seq 10); do if try instances; then control=passed; break; fi; sleep 1; done
 test "$control" || { echo "the control failed"; exit 1; }
-if try images; then echo "it has mounted what is not its own"; exit 1; fi
+for i in 1 2 3 4 5; do if try images; then echo "it has mounted what is not its own"; exit 1; fi; done
 mv /var/lib/glusterd/secure-access /root/
 if try instances; then echo "it has mounted without TLS"; exit 1; fi
 mv /root/secure-access /var/lib/glusterd/
-gluster --remote-host=10.89.40.11 --mode=script volume stop images
+gluster --remote-host=10.89.40.11 volume stop images
 cp -a /var/lib/glusterd /root/
 systemctl start glusterd
-if gluster --mode=script peer probe 10.89.40.11; then echo "it has joined"; exit 1; fi
+if gluster peer probe 10.89.40.11; then echo "it has joined"; exit 1; fi
 systemctl stop glusterd
 rm -rf /var/lib/glusterd
 mv /root/glusterd /var/lib/`)

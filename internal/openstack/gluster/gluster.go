@@ -160,6 +160,9 @@ func subject(h *spec.Host) string {
 // Debian's unit ends all that glusterd has started along with it, and so the copies
 // of all volumes at each restart; upstream's does not.
 //
+// One that lost power while it learned of a volume from the others has a directory for
+// it and no more, and would not start again: it learns of it anew.
+//
 // Before it answers, glusterd sets geo-replication up by running a program in Python
 // some dozen times. Nobody replicates from here, and on a host where all else starts
 // as well that took up to two minutes: it gets one that does nothing instead.
@@ -212,6 +215,7 @@ Wants=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
+ExecStartPre=/bin/sh -c 'for d in ` + stateDir + `/vols/*/; do test -s "$$d/info" || rm -rf "$$d"; done'
 Environment=PYTHON=%s
 KillMode=process
 Restart=always

@@ -148,6 +148,19 @@ strangers() {
 	done
 }
 
+# known SERVER: that one knows the volume. While servers are on their way up a question
+# to another one was seen to get no answer ever, though all of them were connected: it is
+# asked again.
+known() {
+	local s
+	for _ in 1 2 3 4 5 6; do
+		s=0
+		timeout 10 gluster --mode=script --remote-host="$1" volume info "$volume" </dev/null >/dev/null 2>&1 || s=$?
+		if ((s != 124)); then return "$s"; fi # not timeout's own
+	done
+	fail "glusterd on $1 does not answer"
+}
+
 options_left() { grep -vxFf "$info" "/etc/updraft/gluster/$volume.options"; }
 
 volume_check() { placed && accepted && grep -qx status=1 "$info" && ! options_left >/dev/null; }
@@ -158,7 +171,7 @@ volume_apply() {
 	# A server that knows nothing any more learns from the others.
 	for p in $peers; do
 		if test -e "$info"; then break; fi
-		if gluster --remote-host="${p%=*}" volume info "$volume" >/dev/null 2>&1; then until_ok test -e "$info"; fi
+		if known "${p%=*}"; then until_ok test -e "$info"; fi
 	done
 	if ! test -e "$info"; then
 		copies=$(set -- $bricks; echo $#) replica=
