@@ -27,7 +27,7 @@ func (s *Server) listAmphorae(c *call) error {
 			}
 		}
 	}
-	return showList(c, s.operator.amphora, q, items, among(s.operator.amphora, items))
+	return showList(c, s.operator.amphora, q, among(s.operator.amphora, items))
 }
 
 // ownAmphora is the amphora that the path names, which the caller may deal with.

@@ -118,10 +118,11 @@ func (s *Server) listDescribed(c *call, key string, all []described) error {
 		return err
 	}
 	k := s.operator.named[key]
-	all, err = k.filter(q, all)
+	admits, err := k.filter(q)
 	if err != nil {
 		return err
 	}
+	all = slices.DeleteFunc(all, func(d described) bool { return !admits(d) })
 	c.send(200, func(b []byte) []byte { return k.appendPage(b, q, all, "") })
 	return nil
 }

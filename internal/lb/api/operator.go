@@ -21,7 +21,7 @@ func listMisc[T any](c *call, k *kind[T], items func() []T) error {
 		return errBadFilter
 	}
 	all := items()
-	return showList(c, k, q, all, among(k, all))
+	return showList(c, k, q, among(k, all))
 }
 
 // showMisc answers with one such object. The nil UUID stands for what was deleted.

@@ -1,13 +1,24 @@
 package api
 
 import (
+	"iter"
 	"slices"
+	"strings"
 )
 
-// page filters, orders and cuts a list. marker finds the object that the client
-// saw last, wherever it is.
-func (k *kind[T]) page(q *query, items []T, marker func(id string) (T, bool)) ([]T, *fault) {
-	items, err := k.filter(q, items)
+// source is where a list comes from. sorted says that it is in the order of lists
+// that are not told another: by creation, then identifier.
+type source[T any] struct {
+	all    iter.Seq[T]
+	sorted bool
+	// marker finds the object that the client saw last, wherever it is.
+	marker func(id string) (T, bool)
+}
+
+// page filters, orders and cuts a list. It holds two pages at most, however long
+// the list is.
+func (k *kind[T]) page(q *query, from source[T]) ([]T, *fault) {
+	admits, err := k.filter(q)
 	if err != nil {
 		return nil, err
 	}
@@ -15,26 +26,47 @@ func (k *kind[T]) page(q *query, items []T, marker func(id string) (T, bool)) ([
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(items, order)
-	if q.marker == "" {
-		return cut(items, q.limit), nil
-	}
-	seen, ok := marker(q.marker)
-	if !ok {
-		return nil, badRequest("Supplied pagination marker '%s' is not valid.", q.marker)
-	}
-	at, found := slices.BinarySearchFunc(items, seen, order)
-	if q.reverse { // the page that ends before the marker
-		items = items[:at]
-		if q.limit > 0 && len(items) > q.limit {
-			items = items[len(items)-q.limit:]
+	if q.marker != "" {
+		seen, ok := from.marker(q.marker)
+		if !ok {
+			return nil, badRequest("Supplied pagination marker '%s' is not valid.", q.marker)
 		}
-		return items, nil
+		matches := admits
+		if q.reverse { // the page that ends before the marker
+			admits = func(o T) bool { return matches(o) && order(o, seen) < 0 }
+			last := func(a, b T) int { return order(b, a) }
+			items := first(from.all, admits, last, q.limit, false)
+			slices.Reverse(items)
+			return items, nil
+		}
+		admits = func(o T) bool { return matches(o) && order(o, seen) > 0 }
 	}
-	if found {
-		at++
+	return first(from.all, admits, order, q.limit, from.sorted && len(q.sort) == 0), nil
+}
+
+// first returns the first objects in an order, all without a limit. What lies
+// behind those that were found already is dropped at once, the others now and then.
+func first[T any](all iter.Seq[T], admits func(T) bool, order func(a, b T) int, limit int, sorted bool) []T {
+	var found []T
+	full := false // then the last of the first ones is a bound
+	for o := range all {
+		if full && order(o, found[limit-1]) > 0 || !admits(o) {
+			continue
+		}
+		found = append(found, o)
+		switch {
+		case limit == 0:
+		case sorted && len(found) == limit:
+			return found
+		case !sorted && len(found) == 2*limit:
+			slices.SortFunc(found, order)
+			found, full = found[:limit], true
+		}
 	}
-	return cut(items[at:], q.limit), nil
+	if !sorted {
+		slices.SortFunc(found, order)
+	}
+	return cut(found, limit)
 }
 
 func cut[T any](items []T, limit int) []T {
@@ -44,8 +76,8 @@ func cut[T any](items []T, limit int) []T {
 	return items
 }
 
-// filter returns what matches, in a slice of its own.
-func (k *kind[T]) filter(q *query, items []T) ([]T, *fault) {
+// filter returns what asks whether an object matches.
+func (k *kind[T]) filter(q *query) (func(T) bool, *fault) {
 	var tests []func(T) bool
 	for _, f := range q.filters {
 		a, ok := k.attr(f.name)
@@ -64,13 +96,9 @@ func (k *kind[T]) filter(q *query, items []T) ([]T, *fault) {
 		}
 		tests = append(tests, func(o T) bool { return q.admits(k.tags(o)) })
 	}
-	out := make([]T, 0, len(items))
-	for _, o := range items {
-		if !slices.ContainsFunc(tests, func(t func(T) bool) bool { return !t(o) }) {
-			out = append(out, o)
-		}
-	}
-	return out, nil
+	return func(o T) bool {
+		return !slices.ContainsFunc(tests, func(t func(T) bool) bool { return !t(o) })
+	}, nil
 }
 
 // order compares by the sort keys, then by age and identifier, so that the order
@@ -88,7 +116,7 @@ func (k *kind[T]) order(q *query) (func(a, b T) int, *fault) {
 		}
 		steps = append(steps, step{a.compare, s.desc})
 	}
-	for _, name := range []string{"created_at", "id", "name"} {
+	for _, name := range []string{"created_at", "id"} {
 		if a, ok := k.attr(name); ok && a.compare != nil {
 			steps = append(steps, step{compare: a.compare})
 		}
@@ -102,7 +130,7 @@ func (k *kind[T]) order(q *query) (func(a, b T) int, *fault) {
 				return c
 			}
 		}
-		return 0
+		return strings.Compare(k.id(a), k.id(b))
 	}, nil
 }
 

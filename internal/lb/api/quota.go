@@ -32,7 +32,7 @@ func (s *Server) listQuotas(c *call) error {
 			items = append(items, c.quota(row.ProjectID))
 		}
 	}
-	return showList(c, s.operator.quota, q, items, among(s.operator.quota, items))
+	return showList(c, s.operator.quota, q, among(s.operator.quota, items))
 }
 
 func (s *Server) showQuota(c *call) error {

@@ -30,8 +30,8 @@ func respond[T any](c *call, status int, k *kind[T], o T, fields []string) {
 }
 
 // showList answers with a page of a list.
-func showList[T any](c *call, k *kind[T], q *query, items []T, marker func(id string) (T, bool)) error {
-	page, err := k.page(q, items, marker)
+func showList[T any](c *call, k *kind[T], q *query, from source[T]) error {
+	page, err := k.page(q, from)
 	if err != nil {
 		return err
 	}
@@ -40,20 +40,21 @@ func showList[T any](c *call, k *kind[T], q *query, items []T, marker func(id st
 	return nil
 }
 
-// among finds the marker of a list that is complete.
-func among[T any](k *kind[T], items []T) func(id string) (T, bool) {
-	return func(id string) (T, bool) {
+// among is a list that is complete.
+func among[T any](k *kind[T], items []T) source[T] {
+	return source[T]{all: slices.Values(items), marker: func(id string) (T, bool) {
 		i := slices.IndexFunc(items, func(o T) bool { return k.id(o) == id })
 		if i < 0 {
 			var none T
 			return none, false
 		}
 		return items[i], true
-	}
+	}}
 }
 
-// listTrees answers with all objects of a kind that is in trees.
-func listTrees[M based](c *call, k *kind[row[M]], of func(*store.Tree) []M, find func(id string) (M, *store.Tree)) error {
+// listTrees answers with all objects of a kind that is in trees; sorted says that
+// they are by creation when the trees are.
+func listTrees[M based](c *call, k *kind[row[M]], sorted bool, of func(*store.Tree) []M, find func(id string) (M, *store.Tree)) error {
 	q, err := parseQuery(c.r, c.s.settings.MaxPage)
 	if err != nil {
 		return err
@@ -62,16 +63,18 @@ func listTrees[M based](c *call, k *kind[row[M]], of func(*store.Tree) []M, find
 	if err != nil {
 		return err
 	}
-	var items []row[M]
-	for t := range c.trees(q, project) {
-		for _, o := range of(t) {
-			items = append(items, row[M]{o, t})
+	return showList(c, k, q, source[row[M]]{all: func(yield func(row[M]) bool) {
+		for t := range c.trees(q, project) {
+			for _, o := range of(t) {
+				if !yield(row[M]{o, t}) {
+					return
+				}
+			}
 		}
-	}
-	return showList(c, k, q, items, func(id string) (row[M], bool) {
+	}, sorted: sorted, marker: func(id string) (row[M], bool) {
 		o, t := find(id)
 		return row[M]{o, t}, t != nil
-	})
+	}})
 }
 
 // trees are the load balancers of a project that are not deleted; only one if
@@ -123,7 +126,7 @@ func show[M based](c *call, k *kind[row[M]], title, id string, get func(id strin
 }
 
 func (s *Server) listLoadBalancers(c *call) error {
-	return listTrees(c, s.kinds.lb, func(t *store.Tree) []*model.LoadBalancer { return []*model.LoadBalancer{t.LB} },
+	return listTrees(c, s.kinds.lb, true, func(t *store.Tree) []*model.LoadBalancer { return []*model.LoadBalancer{t.LB} },
 		func(id string) (*model.LoadBalancer, *store.Tree) {
 			t := c.snap.Tree(id)
 			if t == nil {
@@ -134,19 +137,19 @@ func (s *Server) listLoadBalancers(c *call) error {
 }
 
 func (s *Server) listListeners(c *call) error {
-	return listTrees(c, s.kinds.listener, (*store.Tree).Listeners, c.snap.Listener)
+	return listTrees(c, s.kinds.listener, false, (*store.Tree).Listeners, c.snap.Listener)
 }
 
 func (s *Server) listPools(c *call) error {
-	return listTrees(c, s.kinds.pool, (*store.Tree).Pools, c.snap.Pool)
+	return listTrees(c, s.kinds.pool, false, (*store.Tree).Pools, c.snap.Pool)
 }
 
 func (s *Server) listMonitors(c *call) error {
-	return listTrees(c, s.kinds.monitor, (*store.Tree).HealthMonitors, c.snap.HealthMonitor)
+	return listTrees(c, s.kinds.monitor, false, (*store.Tree).HealthMonitors, c.snap.HealthMonitor)
 }
 
 func (s *Server) listPolicies(c *call) error {
-	return listTrees(c, s.kinds.policy, (*store.Tree).AllL7Policies, c.snap.L7Policy)
+	return listTrees(c, s.kinds.policy, false, (*store.Tree).AllL7Policies, c.snap.L7Policy)
 }
 
 func (s *Server) showLoadBalancer(c *call) error {
@@ -271,7 +274,7 @@ func listBelow[M based](c *call, k *kind[row[M]], t *store.Tree, list []M) error
 			items = append(items, row[M]{o, t})
 		}
 	}
-	return showList(c, k, q, items, among(k, items))
+	return showList(c, k, q, among(k, items))
 }
 
 // ownMember is the member that the path names, in the pool that it names.
