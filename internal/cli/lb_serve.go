@@ -70,6 +70,7 @@ func apiFlags(cmd *cobra.Command, c *serve.Config) {
 func cloudFlags(cmd *cobra.Command, c *serve.Config) {
 	f := cmd.Flags()
 	f.StringVar(&c.Cloud.AuthURL, "os-auth-url", os.Getenv("OS_AUTH_URL"), "`URL` of Keystone")
+	f.StringVar(&c.Cloud.CA, "os-cacert", os.Getenv("OS_CACERT"), "`FILE` with the authority of the cloud's certificates (default: this computer's)")
 	f.StringVar(&c.Cloud.Region, "os-region", os.Getenv("OS_REGION_NAME"), "region `NAME`")
 	f.StringVar(&c.Cloud.Username, "os-username", "octavia", "account of the service")
 	f.StringVar(&c.Cloud.UserDomain, "os-user-domain", "Default", "its domain")

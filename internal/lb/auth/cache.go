@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -48,6 +49,9 @@ func newCache(hold time.Duration, ask func(string) (*Identity, error)) *cache {
 func (c *cache) get(ctx context.Context, token string) (*Identity, error) {
 	key := sha256.Sum256([]byte(token))
 	e := c.entry(key, token)
+	if e == nil {
+		return nil, fmt.Errorf("%w: too many tokens are being asked for", ErrUnavailable)
+	}
 	select {
 	case <-e.ready:
 	default:
@@ -62,7 +66,8 @@ func (c *cache) get(ctx context.Context, token string) (*Identity, error) {
 	return e.id, e.err
 }
 
-// entry returns the entry of a token, and has it asked for if need be.
+// entry returns the entry of a token, and has it asked for if need be; nil when
+// there is no room for one more.
 func (c *cache) entry(key [sha256.Size]byte, token string) *entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,7 +77,9 @@ func (c *cache) entry(key [sha256.Size]byte, token string) *entry {
 		ok = false
 	}
 	if !ok {
-		c.makeRoom(now)
+		if !c.makeRoom(now) {
+			return nil
+		}
 		e = &entry{ready: make(chan struct{})}
 		c.entries[key] = e
 	}
@@ -115,11 +122,11 @@ func (c *cache) settle(key [sha256.Size]byte, e *entry, token string) {
 	}
 }
 
-// makeRoom keeps the number of entries bounded: those that are over go first,
-// then any.
-func (c *cache) makeRoom(now time.Time) {
+// makeRoom keeps the number of entries bounded: those that are over go first, then
+// any, but for those that are being asked for.
+func (c *cache) makeRoom(now time.Time) bool {
 	if len(c.entries) < maxEntries {
-		return
+		return true
 	}
 	for k, e := range c.entries {
 		if e.answered() && now.After(e.until) {
@@ -128,12 +135,13 @@ func (c *cache) makeRoom(now time.Time) {
 	}
 	for k, e := range c.entries {
 		if len(c.entries) < maxEntries*3/4 {
-			return
+			break
 		}
 		if e.answered() {
 			delete(c.entries, k)
 		}
 	}
+	return len(c.entries) < maxEntries
 }
 
 // wait returns when no question is under way.

@@ -93,9 +93,10 @@ func (k *Keystone) Identify(ctx context.Context, r *http.Request) (*Identity, er
 // ask validates a token. The context is the authenticator's own: several
 // requests wait for the answer, and the first of them may go away.
 func (k *Keystone) ask(token string) (*Identity, error) {
+	own := "" // that was refused
 	for attempt := 0; ; attempt++ {
-		own, err := k.token(attempt > 0)
-		if err != nil {
+		var err error
+		if own, err = k.token(own); err != nil {
 			return nil, err
 		}
 		id, status, err := k.validate(own, token)
@@ -135,11 +136,11 @@ func (k *Keystone) validate(own, token string) (*Identity, int, error) {
 }
 
 // token returns the service's own token, a new one when the old one ends soon or
-// was refused.
-func (k *Keystone) token(anew bool) (string, error) {
+// is the one that was refused: of many validations that were, one logs in again.
+func (k *Keystone) token(refused string) (string, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.own != "" && !anew && time.Now().Before(k.renewAt) {
+	if k.own != refused && time.Now().Before(k.renewAt) {
 		return k.own, nil
 	}
 	body, err := json.Marshal(k.opts.login())

@@ -209,3 +209,48 @@ func TestTheCacheIsBounded(t *testing.T) {
 		t.Errorf("%d entries", len(c.entries))
 	}
 }
+
+func TestOneLoginReplacesATokenThatWasRefused(t *testing.T) {
+	f, k := newFake(t)
+	if _, err := identify(k, "good"); err != nil {
+		t.Fatal(err)
+	}
+	f.mu.Lock()
+	f.own = "revoked"
+	for i := range 50 {
+		f.tokens[fmt.Sprint("other", i)] = "q"
+	}
+	f.mu.Unlock()
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			if _, err := identify(k, fmt.Sprint("other", i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := f.logins.Load(); n != 2 {
+		t.Errorf("it logged in %d times", n)
+	}
+}
+
+func TestTokensThatAreBeingAskedForAreBounded(t *testing.T) {
+	answer := make(chan struct{})
+	c := newCache(time.Minute, func(string) (*Identity, error) { <-answer; return nil, ErrUnauthorized })
+	gone, leave := context.WithCancel(t.Context())
+	leave() // nobody waits for the answers
+	for i := range maxEntries + 10 {
+		if _, err := c.get(gone, fmt.Sprint(i)); !errors.Is(err, ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	if n := len(c.entries); n > maxEntries {
+		t.Errorf("%d are being asked for", n)
+	}
+	close(answer)
+	c.wait()
+	if _, err := c.get(t.Context(), "another"); !errors.Is(err, ErrUnauthorized) {
+		t.Errorf("afterwards: %v", err)
+	}
+}

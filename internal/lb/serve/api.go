@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/updraft-cloud/updraft/internal/lb/api"
 	"github.com/updraft-cloud/updraft/internal/lb/auth"
@@ -20,26 +21,27 @@ func (c Config) quota() store.QuotaPolicy {
 	return store.QuotaPolicy{Defaults: c.API.Quotas, Enforce: c.Auth != authNone}
 }
 
-// prepareAPI opens the listener, so that a port that is taken is known at once.
-func (s *service) prepareAPI(ctx context.Context) (net.Listener, *http.Server, error) {
+// prepareAPI opens the listener, so that a port that is taken is known at once. What
+// it returns last is to be called when nobody is answered any more.
+func (s *service) prepareAPI(ctx context.Context) (net.Listener, *http.Server, func() error, error) {
 	policy, err := s.policy()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	who, err := s.authenticator(ctx, policy)
+	who, done, err := s.authenticator(policy)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	server, err := api.New(api.Options{Store: s.store, Network: s.drivers.network, Secrets: s.drivers.secrets, Auth: who, Policy: policy,
 		Log: s.Log, Metrics: s.registry, Settings: s.API})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot serve the API: %w", err)
+		return nil, nil, nil, fmt.Errorf("cannot serve the API: %w", err)
 	}
-	return l, api.NewHTTPServer(s.withNetworks(server, who)), nil
+	return l, api.NewHTTPServer(s.withNetworks(server, who)), done, nil
 }
 
 func (s *service) policy() (*auth.Policy, error) {
@@ -63,20 +65,27 @@ func (s *service) policy() (*auth.Policy, error) {
 	return auth.NewPolicy(overrides...)
 }
 
-func (s *service) authenticator(ctx context.Context, policy *auth.Policy) (auth.Authenticator, error) {
+// keystoneTimeout bounds one question to Keystone.
+const keystoneTimeout = 10 * time.Second
+
+func (s *service) authenticator(policy *auth.Policy) (who auth.Authenticator, done func() error, err error) {
 	switch s.Auth {
 	case authNone:
-		return auth.NoAuth{}, nil
+		return auth.NoAuth{}, func() error { return nil }, nil
 	case authKeystone:
 		o := s.Keystone
 		o.URL, o.Username, o.Password, o.UserDomain = s.Cloud.AuthURL, s.Cloud.Username, s.Cloud.Password, s.Cloud.UserDomain
 		o.Project, o.ProjectDomain, o.Policy = s.Cloud.Project, s.Cloud.ProjectDomain, policy
+		way, err := s.Cloud.transport()
+		if err != nil {
+			return nil, nil, err
+		}
+		o.HTTP = &http.Client{Timeout: keystoneTimeout, Transport: way}
 		k, err := auth.NewKeystone(o)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		context.AfterFunc(ctx, func() { _ = k.Close() }) // it keeps nothing
-		return k, nil
+		return k, k.Close, nil
 	}
-	return nil, fmt.Errorf("there is no way of authentication %q: use noauth or keystone", s.Auth)
+	return nil, nil, fmt.Errorf("there is no way of authentication %q: use noauth or keystone", s.Auth)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 
@@ -44,7 +45,11 @@ func (c Config) open(service string) (drivers, error) {
 	var cloud *openstack.Cloud
 	var err error
 	if c.Network == driverNeutron || c.Secrets == driverBarbican {
-		if cloud, err = openstack.New(openstack.Account(c.Cloud)); err != nil {
+		way, err := c.Cloud.transport()
+		if err != nil {
+			return d, err
+		}
+		if cloud, err = openstack.New(c.Cloud.Account, way); err != nil {
 			return d, err
 		}
 	}
@@ -101,6 +106,38 @@ func (c Config) openCompute(d drivers) (driver.Compute, error) {
 	return nil, fmt.Errorf("there is no compute driver %q", c.Compute)
 }
 
+// maxConnections bounds what is asked of one service of the cloud at a time: a
+// flood of tokens that nobody knows shall not become one of Keystone.
+const maxConnections = 64
+
+// transport is the way to the cloud's services.
+func (c Cloud) transport() (*http.Transport, error) {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxConnsPerHost, t.MaxIdleConnsPerHost = maxConnections, maxConnections
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CA != "" {
+		pool, err := authorities(c.CA)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the authority of the cloud: %w", err)
+		}
+		t.TLSClientConfig.RootCAs = pool
+	}
+	return t, nil
+}
+
+// authorities reads certificates, PEM.
+func authorities(path string) (*x509.CertPool, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("there is no certificate in %s", path)
+	}
+	return pool, nil
+}
+
 // Config reads the files; without any there is no TLS.
 func (e EtcdTLS) Config() (*tls.Config, error) {
 	if e == (EtcdTLS{}) {
@@ -108,14 +145,11 @@ func (e EtcdTLS) Config() (*tls.Config, error) {
 	}
 	out := &tls.Config{MinVersion: tls.VersionTLS12}
 	if e.CA != "" {
-		data, err := os.ReadFile(e.CA)
+		pool, err := authorities(e.CA)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the authority of etcd: %w", err)
 		}
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM(data) {
-			return nil, fmt.Errorf("there is no certificate in %s", e.CA)
-		}
+		out.RootCAs = pool
 	}
 	if e.Certificate != "" || e.Key != "" {
 		pair, err := tls.LoadX509KeyPair(e.Certificate, e.Key)

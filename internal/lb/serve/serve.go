@@ -24,6 +24,7 @@ import (
 
 	"github.com/updraft-cloud/updraft/internal/lb/auth"
 	"github.com/updraft-cloud/updraft/internal/lb/control"
+	"github.com/updraft-cloud/updraft/internal/lb/driver/openstack"
 	"github.com/updraft-cloud/updraft/internal/lb/store"
 	"github.com/updraft-cloud/updraft/internal/secret"
 )
@@ -65,7 +66,10 @@ type Config struct {
 
 // Cloud is an account of OpenStack, for neutron and barbican.
 type Cloud struct {
-	AuthURL, Region, Username, Password, UserDomain, Project, ProjectDomain string
+	openstack.Account
+	// CA is a file with the authority of the cloud's certificates; this computer's
+	// authorities when empty.
+	CA string
 }
 
 // EtcdTLS are files.
@@ -136,12 +140,12 @@ func (s *service) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	address := ""
 	if s.WithAPI {
-		l, handler, err := s.prepareAPI(ctx)
+		l, handler, done, err := s.prepareAPI(ctx)
 		if err != nil {
 			return err
 		}
 		address = l.Addr().String()
-		g.Go(func() error { return serveHTTP(ctx, l, handler, s.Log) })
+		g.Go(func() error { return errors.Join(serveHTTP(ctx, l, handler, s.Log), done()) })
 	}
 	if s.Metrics != "" {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Metrics)

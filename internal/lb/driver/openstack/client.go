@@ -33,16 +33,17 @@ const timeout = 30 * time.Second
 // token has ended.
 type Cloud struct {
 	account  Account
+	way      http.RoundTripper
 	mu       sync.Mutex
 	provider *gophercloud.ProviderClient
 }
 
-// New returns a connection and asks nothing yet.
-func New(a Account) (*Cloud, error) {
+// New returns a connection by a way, the usual one when it is nil. It asks nothing yet.
+func New(a Account, way http.RoundTripper) (*Cloud, error) {
 	if a.AuthURL == "" || a.Username == "" || a.Password == "" {
 		return nil, errors.New("the cloud's services need an account: --os-auth-url, --os-username, and its password in OS_PASSWORD")
 	}
-	return &Cloud{account: a}, nil
+	return &Cloud{account: a, way: way}, nil
 }
 
 func (c *Cloud) connect(ctx context.Context) (*gophercloud.ProviderClient, error) {
@@ -55,7 +56,7 @@ func (c *Cloud) connect(ctx context.Context) (*gophercloud.ProviderClient, error
 	if err != nil {
 		return nil, err
 	}
-	p.HTTPClient = http.Client{Timeout: timeout}
+	p.HTTPClient = http.Client{Timeout: timeout, Transport: c.way}
 	opts := gophercloud.AuthOptions{IdentityEndpoint: c.account.AuthURL, Username: c.account.Username, Password: c.account.Password,
 		DomainName: c.account.UserDomain, AllowReauth: true,
 		Scope: &gophercloud.AuthScope{ProjectName: c.account.Project, DomainName: c.account.ProjectDomain}}

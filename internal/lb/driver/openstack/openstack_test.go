@@ -62,7 +62,7 @@ func newCloud(t *testing.T) (*cloud, *openstack.Cloud) {
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	c.url = srv.URL
-	o, err := openstack.New(openstack.Account{AuthURL: srv.URL + "/v3", Region: "here", Username: "octavia", Password: "secret", UserDomain: "Default", Project: "service", ProjectDomain: "Default"})
+	o, err := openstack.New(openstack.Account{AuthURL: srv.URL + "/v3", Region: "here", Username: "octavia", Password: "secret", UserDomain: "Default", Project: "service", ProjectDomain: "Default"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
