@@ -50,15 +50,21 @@ func changePool(p *model.Pool, in *poolInput) {
 	}
 }
 
-// build makes what is stored. An update without a type keeps the one there is.
+// build makes what is stored. What an update does not send stays as it is, unless
+// the type changes, which the rest belongs to.
 func (in persistenceInput) build(old *model.SessionPersistence) *model.SessionPersistence {
-	sp := &model.SessionPersistence{Type: in.kind.or(""), CookieName: in.cookie.or(""), Granularity: in.granularity.or("")}
-	if sp.Type == "" && old != nil {
-		sp.Type = old.Type
+	sp := &model.SessionPersistence{Type: in.kind.or("")}
+	if old != nil && (sp.Type == "" || sp.Type == old.Type) {
+		*sp = *old
 	}
-	if in.timeout.has() {
-		seconds := in.timeout.v
-		sp.Timeout = &seconds
+	in.cookie.apply(&sp.CookieName, "")
+	in.granularity.apply(&sp.Granularity, "")
+	if in.timeout.sent {
+		sp.Timeout = nil
+		if in.timeout.has() {
+			seconds := in.timeout.v
+			sp.Timeout = &seconds
+		}
 	}
 	return sp
 }

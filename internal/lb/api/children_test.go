@@ -379,3 +379,27 @@ func TestHealthMonitors(t *testing.T) {
 	r.settle(lb)
 	r.do("GET", "/healthmonitors/"+id, nil).want(404, "Health Monitor "+id+" not found.")
 }
+
+func TestAnUpdateOfPersistenceKeepsWhatItDoesNotSend(t *testing.T) {
+	r := newRig(t)
+	lb := r.lb()
+	udp := r.pool(lb, m{"protocol": "UDP", "session_persistence": m{"type": "SOURCE_IP", "persistence_timeout": 60, "persistence_granularity": "255.255.0.0"}})
+	app := r.pool(lb, m{"session_persistence": m{"type": "APP_COOKIE", "cookie_name": "c"}})
+	for _, c := range []struct {
+		pool       string
+		sent, want m
+	}{
+		{udp, m{"persistence_timeout": 90}, m{"type": "SOURCE_IP", "persistence_timeout": 90.0, "persistence_granularity": "255.255.0.0", "cookie_name": nil}},
+		{udp, m{"type": "SOURCE_IP", "persistence_timeout": nil}, m{"persistence_timeout": nil, "persistence_granularity": "255.255.0.0"}},
+		{app, m{"type": "APP_COOKIE"}, m{"type": "APP_COOKIE", "cookie_name": "c"}},
+		{app, m{"type": "HTTP_COOKIE"}, m{"type": "HTTP_COOKIE", "cookie_name": nil}}, // whose name is HAProxy's own
+	} {
+		sp := r.must(200, "PUT", "/pools/"+c.pool, m{"pool": m{"session_persistence": c.sent}})["session_persistence"].(map[string]any)
+		r.settle(lb)
+		for k, want := range c.want {
+			if sp[k] != want {
+				t.Errorf("after %v %s is %v, not %v", c.sent, k, sp[k], want)
+			}
+		}
+	}
+}

@@ -269,6 +269,9 @@ func stored[T model.Stored](list []T) []model.Stored {
 // checkRefs asks for all certificates and subnets that the tree names.
 func (p *plan) checkRefs(c *call) *fault {
 	for _, l := range p.listeners {
+		if err := c.maySeeSecrets(append(certificates(l), l.ClientCATLSRef, l.ClientCRLRef)...); err != nil {
+			return err
+		}
 		if err := c.checkCertificates(certificates(l)); err != nil {
 			return err
 		}
@@ -277,6 +280,9 @@ func (p *plan) checkRefs(c *call) *fault {
 		}
 	}
 	for _, o := range p.pools {
+		if err := c.maySeeSecrets(o.TLSContainerRef, o.CATLSContainerRef, o.CRLContainerRef); err != nil {
+			return err
+		}
 		if o.TLSContainerRef != "" {
 			if err := c.checkCertificates([]string{o.TLSContainerRef}); err != nil {
 				return err

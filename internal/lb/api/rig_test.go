@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/updraft-cloud/updraft/internal/lb/auth"
 	"github.com/updraft-cloud/updraft/internal/lb/driver/noop"
@@ -33,7 +34,7 @@ func run(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	shared, err = store.Open(context.Background(), store.Options{Dir: dir, Quota: store.QuotaPolicy{Enforce: true, Defaults: defaults}})
+	shared, err = store.Open(context.Background(), store.Options{Dir: dir, WriteTimeout: 30 * time.Second, Quota: store.QuotaPolicy{Enforce: true, Defaults: defaults}})
 	if err != nil {
 		panic(err)
 	}

@@ -72,7 +72,7 @@ func (s *Settings) checkVIPKinds(want *driver.VIPRequest) *fault {
 
 // vipOnPort takes network, subnet and address from a port that nobody uses.
 func (c *call) vipOnPort(want *driver.VIPRequest, qosGiven bool) *fault {
-	p, err := c.s.network.Port(c.r.Context(), want.PortID)
+	p, err := c.network().Port(c.r.Context(), want.PortID)
 	if err != nil {
 		return asNetworkFault(err, "Port", want.PortID)
 	}
@@ -96,7 +96,7 @@ func (c *call) fixedIP(want *driver.VIPRequest, p *driver.Port) *fault {
 	}
 	switch {
 	case want.SubnetID != "":
-		if _, err := c.s.network.Subnet(c.r.Context(), want.SubnetID); err != nil {
+		if _, err := c.network().Subnet(c.r.Context(), want.SubnetID); err != nil {
 			return asNetworkFault(err, "Subnet", want.SubnetID)
 		}
 		if !pick(func(ip driver.FixedIP) bool { return ip.SubnetID == want.SubnetID }) {
@@ -118,7 +118,7 @@ func (c *call) fixedIP(want *driver.VIPRequest, p *driver.Port) *fault {
 // vipOnNetwork chooses a subnet: the one that is named, the one that holds the
 // address, else the first of IPv4 with room, else the first with room.
 func (c *call) vipOnNetwork(want *driver.VIPRequest) *fault {
-	n, err := c.s.network.Network(c.r.Context(), want.NetworkID)
+	n, err := c.network().Network(c.r.Context(), want.NetworkID)
 	if err != nil {
 		return asNetworkFault(err, "Network", want.NetworkID)
 	}
@@ -147,7 +147,7 @@ func (c *call) vipOnNetwork(want *driver.VIPRequest) *fault {
 func (c *call) subnets(ids []string) ([]*driver.Subnet, *fault) {
 	var out []*driver.Subnet
 	for _, id := range ids {
-		s, err := c.s.network.Subnet(c.r.Context(), id)
+		s, err := c.network().Subnet(c.r.Context(), id)
 		if errors.Is(err, driver.ErrNotFound) {
 			return nil, invalid("Subnet %s not found", id)
 		}
@@ -181,7 +181,7 @@ func (s *Settings) roomiest(want *driver.VIPRequest, subnets []*driver.Subnet) *
 }
 
 func (c *call) vipOnSubnet(want *driver.VIPRequest) *fault {
-	s, err := c.s.network.Subnet(c.r.Context(), want.SubnetID)
+	s, err := c.network().Subnet(c.r.Context(), want.SubnetID)
 	if err != nil {
 		return asNetworkFault(err, "Subnet", want.SubnetID)
 	}
@@ -195,7 +195,7 @@ func (c *call) qosExists(id string) *fault {
 	if id == "" {
 		return nil
 	}
-	err := c.s.network.QoSPolicy(c.r.Context(), id)
+	err := c.network().QoSPolicy(c.r.Context(), id)
 	if errors.Is(err, driver.ErrUnsupported) {
 		return invalid("VIP QoS policy is not allowed in this deployment.")
 	}
@@ -235,7 +235,7 @@ func (c *call) checkGroups(want *driver.VIPRequest) *fault {
 
 func (c *call) groupsExist(ids []string) *fault {
 	for _, id := range ids {
-		if err := c.s.network.SecurityGroup(c.r.Context(), id); err != nil {
+		if err := c.network().SecurityGroup(c.r.Context(), id); err != nil {
 			return asNetworkFault(err, "Security Group", id)
 		}
 	}

@@ -174,7 +174,7 @@ func (c *call) checkSubnets(ids ...string) *fault {
 		if id == "" {
 			continue
 		}
-		if _, err := c.s.network.Subnet(c.r.Context(), id); err != nil {
+		if _, err := c.network().Subnet(c.r.Context(), id); err != nil {
 			return asNetworkFault(err, "Subnet", id)
 		}
 	}

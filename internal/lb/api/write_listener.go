@@ -58,6 +58,9 @@ func (c *call) checkListenerRefs(l *model.Listener, in *listenerInput) *fault {
 	if err := c.s.settings.checkListener(l, in, c.r.Method == http.MethodPut); err != nil {
 		return err
 	}
+	if err := c.maySeeSecrets(append([]string{in.tlsRef.or(""), in.caRef.or(""), in.crlRef.or("")}, in.sniRefs.v...)...); err != nil {
+		return err
+	}
 	if err := c.checkCertificates(certificates(l)); err != nil {
 		return err
 	}

@@ -113,6 +113,9 @@ func checkAlgorithm(a model.Algorithm) *fault {
 
 // checkPoolRefs asks for the certificates that a request names.
 func (c *call) checkPoolRefs(p *model.Pool, in *poolInput) *fault {
+	if err := c.maySeeSecrets(in.tlsRef.or(""), in.caRef.or(""), in.crlRef.or("")); err != nil {
+		return err
+	}
 	if ref := in.tlsRef.or(""); ref != "" {
 		if err := c.checkCertificates([]string{ref}); err != nil {
 			return err

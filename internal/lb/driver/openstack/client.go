@@ -9,8 +9,10 @@ package openstack
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -77,6 +79,34 @@ func (c *Cloud) service(ctx context.Context, f func(*gophercloud.ProviderClient,
 		return nil, fmt.Errorf("%w: %w", driver.ErrUnavailable, err)
 	}
 	return s, nil
+}
+
+// seen gets an object with a token that is not the service's own.
+func (c *Cloud) seen(ctx context.Context, token, address, kind, id string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return driver.NotFound(kind, id)
+	}
+	req.Header.Set("X-Auth-Token", token)
+	req.Header.Set("Accept", "application/json")
+	resp, err := (&http.Client{Timeout: timeout, Transport: c.way}).Do(req)
+	if err != nil {
+		return fmt.Errorf("%w: %s %s: %w", driver.ErrUnavailable, kind, id, err)
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK:
+		if into == nil {
+			return nil
+		}
+		if err := json.NewDecoder(io.LimitReader(resp.Body, maxPayload)).Decode(into); err != nil {
+			return fmt.Errorf("%w: %s %s: %w", driver.ErrUnavailable, kind, id, err)
+		}
+		return nil
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+		return driver.NotFound(kind, id)
+	}
+	return fmt.Errorf("%w: %s %s: status %d", driver.ErrUnavailable, kind, id, resp.StatusCode)
 }
 
 // class turns the error of a request about an object into one of the driver's.

@@ -17,7 +17,10 @@ import (
 	"github.com/updraft-cloud/updraft/internal/lb/driver"
 )
 
-var _ driver.Network = (*Network)(nil)
+var (
+	_ driver.Network = (*Network)(nil)
+	_ driver.Tenancy = (*Network)(nil)
+)
 
 // Network is Neutron.
 type Network struct {
@@ -76,6 +79,24 @@ func (n *Network) get(ctx context.Context, path, kind, id string, out any) error
 	}
 	_, err = c.Get(ctx, c.ServiceURL(path, url.PathEscape(id)), out, nil) //nolint:bodyclose // gophercloud reads it to its end
 	return class(err, kind, id)
+}
+
+// paths are where Neutron has its objects.
+var paths = map[string]string{
+	"Network": "networks", "Subnet": "subnets", "Port": "ports", "qos_policy": "qos/policies", "Security Group": "security-groups",
+}
+
+// MaySee asks Neutron with the token of whoever wants to use an object.
+func (n *Network) MaySee(ctx context.Context, token, kind, id string) error {
+	c, err := n.client(ctx)
+	if err != nil {
+		return err
+	}
+	path, ok := paths[kind]
+	if !ok {
+		return driver.NotFound(kind, id)
+	}
+	return n.cloud.seen(ctx, token, c.ServiceURL(path, url.PathEscape(id)), kind, id, nil)
 }
 
 // Network looks a network up.

@@ -32,6 +32,7 @@ type cloud struct {
 	secrets map[string]string // payloads by id
 	users   map[string]bool   // consumers of the container
 	tokens  int
+	own     map[string]bool // what the token "user" sees, by path
 }
 
 func newCloud(t *testing.T) (*cloud, *openstack.Cloud) {
@@ -59,7 +60,14 @@ func newCloud(t *testing.T) (*cloud, *openstack.Cloud) {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, 404, object{"NeutronError": object{"type": "NotFound", "message": r.URL.Path}})
 	})
-	srv := httptest.NewServer(mux)
+	mux.HandleFunc("GET /key/v1/secrets/{id}", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, object{"name": "x"}) })
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if token := r.Header.Get("X-Auth-Token"); !strings.HasPrefix(r.URL.Path, "/v3") && r.URL.Path != "/network/" && r.URL.Path != "/key/" && token != "token" && (token != "user" || !c.own[r.URL.Path]) {
+			answer(w, 404, object{})
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	t.Cleanup(srv.Close)
 	c.url = srv.URL
 	o, err := openstack.New(openstack.Account{AuthURL: srv.URL + "/v3", Region: "here", Username: "octavia", Password: "secret", UserDomain: "Default", Project: "service", ProjectDomain: "Default"}, nil)
@@ -381,5 +389,31 @@ func TestBarbicansContainersAndBundles(t *testing.T) {
 	c.secrets["private_key_passphrase"] = "x"
 	if _, err := s.Certificate(t.Context(), ref); !errors.Is(err, driver.ErrInvalid) {
 		t.Errorf("a key with a pass phrase: %v", err)
+	}
+}
+
+// TestWhatOthersHaveIsNotSeen asks with tokens: that of the service sees everything,
+// that of a user what is the user's.
+func TestWhatOthersHaveIsNotSeen(t *testing.T) {
+	c, o := newCloud(t)
+	c.secrets = map[string]string{"certificate": "c", "private_key": "k"}
+	c.own = map[string]bool{"/network/v2.0/networks/net": true, "/key/v1/containers/web": true, "/key/v1/secrets/certificate": true, "/key/v1/secrets/private_key": true}
+	n, s := openstack.NewNetwork(o, "one"), openstack.NewSecrets(o)
+	web, key := "https://barbican.example/v1/containers/web", "https://barbican.example/v1/secrets/private_key"
+	for _, ok := range []error{
+		n.MaySee(t.Context(), "user", "Network", "net"), s.MaySee(t.Context(), "user", "Secret", web), s.MaySee(t.Context(), "user", "Secret", key),
+	} {
+		if ok != nil {
+			t.Error(ok)
+		}
+	}
+	c.own["/key/v1/secrets/private_key"] = false // a container with the key of somebody else
+	for _, not := range []error{
+		n.MaySee(t.Context(), "user", "Subnet", "sub"), n.MaySee(t.Context(), "stranger", "Network", "net"), n.MaySee(t.Context(), "", "Network", "net"),
+		s.MaySee(t.Context(), "user", "Secret", web), s.MaySee(t.Context(), "user", "Secret", key), s.MaySee(t.Context(), "stranger", "Secret", web), s.MaySee(t.Context(), "user", "Secret", "local:x"),
+	} {
+		if !errors.Is(not, driver.ErrNotFound) {
+			t.Error(not)
+		}
 	}
 }

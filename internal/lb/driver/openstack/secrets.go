@@ -20,6 +20,7 @@ import (
 var (
 	_ driver.Secrets   = (*Secrets)(nil)
 	_ driver.Consumers = (*Secrets)(nil)
+	_ driver.Tenancy   = (*Secrets)(nil)
 )
 
 // Secrets is Barbican. The service's account needs to read what users keep: they
@@ -44,6 +45,31 @@ func split(ref string) (kind, id string, err error) {
 
 func (s *Secrets) client(ctx context.Context) (*gophercloud.ServiceClient, error) {
 	return s.cloud.service(ctx, openstack.NewKeyManagerV1)
+}
+
+// MaySee asks Barbican with the token of whoever wants to use a secret.
+func (s *Secrets) MaySee(ctx context.Context, token, kind, ref string) error {
+	place, id, err := split(ref)
+	if err != nil {
+		return err
+	}
+	c, err := s.client(ctx)
+	if err != nil {
+		return err
+	}
+	var found container
+	if err := s.cloud.seen(ctx, token, c.ServiceURL(place, url.PathEscape(id)), kind, ref, &found); err != nil || place == "secrets" {
+		return err
+	}
+	for _, r := range found.SecretRefs {
+		if place, _, err := split(r.Ref); err != nil || place != "secrets" {
+			return driver.NotFound(kind, ref)
+		}
+		if err := s.MaySee(ctx, token, kind, r.Ref); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // maxPayload bounds what is read of a secret.
