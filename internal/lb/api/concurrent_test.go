@@ -92,3 +92,21 @@ func TestQuotasAreExactUnderLoad(t *testing.T) {
 		t.Errorf("%d were created, %d refused", created.Load(), refused.Load())
 	}
 }
+
+// TestNoUpdateOfAFlavorIsLost changes two attributes of one flavor at the same time.
+func TestNoUpdateOfAFlavorIsLost(t *testing.T) {
+	r := newRig(t)
+	profile := r.must(201, "POST", "/flavorprofiles", m{"flavorprofile": m{"name": "p", "provider_name": "amphora", "flavor_data": "{}"}})["id"]
+	flavor := "/flavors/" + r.must(201, "POST", "/flavors", m{"flavor": m{"name": r.project, "flavor_profile_id": profile}})["id"].(string)
+	for i := range 50 {
+		var wg sync.WaitGroup
+		for _, name := range []string{"name", "description"} {
+			wg.Go(func() { r.do("PUT", flavor, m{"flavor": m{name: fmt.Sprint(r.project, i)}}).want(200, "") })
+		}
+		wg.Wait()
+		f := r.must(200, "GET", flavor, nil)
+		if want := fmt.Sprint(r.project, i); f["name"] != want || f["description"] != want {
+			t.Fatalf("after change %d it is %v", i, f)
+		}
+	}
+}

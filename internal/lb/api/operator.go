@@ -45,31 +45,53 @@ func misc[T any](c *call, title string, get func(id string) *T) (*T, *fault) {
 	return o, nil
 }
 
-// storeMisc stores such an object, and answers with it.
-func storeMisc[T any, P interface {
+// createMisc stores such an object, and answers with it.
+func createMisc[T any, P interface {
 	*T
 	model.Stored
-}](c *call, k *kind[P], title string, status int, o P, put func(tx *store.Tx, o P) error) error {
+}](c *call, k *kind[P], o P) error {
 	if err := c.commit(func(tx *store.Tx) error {
 		v := *o
-		return put(tx, &v)
+		return tx.Create(P(&v))
 	}); err != nil {
-		return miscFault(err, title)
+		return miscFault(err)
 	}
-	respond(c, status, k, o, nil)
+	respond(c, http.StatusCreated, k, o, nil)
+	return nil
+}
+
+// changeMisc changes such an object as it is when the change is stored, so that
+// nothing of another change at the same time is lost, and answers with it.
+func changeMisc[T any, P interface {
+	*T
+	model.Stored
+}](c *call, k *kind[P], title string, get func(tx *store.Tx) P, change func(tx *store.Tx, o P) error) error {
+	var changed P
+	if err := c.commit(func(tx *store.Tx) error {
+		old := get(tx)
+		if old == nil {
+			return notFound(title, c.values[0])
+		}
+		o := *old
+		changed = &o
+		if err := change(tx, changed); err != nil {
+			return err
+		}
+		return tx.Update(changed)
+	}); err != nil {
+		return err
+	}
+	respond(c, http.StatusOK, k, changed, nil)
 	return nil
 }
 
 // miscFault makes of a profile that is missing the client's mistake.
-func miscFault(err error, title string) error {
-	if f := asFault(err); f != nil && f.status == http.StatusNotFound && title == "" {
+func miscFault(err error) error {
+	if f := asFault(err); f != nil && f.status == http.StatusNotFound {
 		return badRequest("%s", f.text)
 	}
 	return err
 }
-
-func createStored[P model.Stored](tx *store.Tx, o P) error { return tx.Create(o) }
-func updateStored[P model.Stored](tx *store.Tx, o P) error { return tx.Update(o) }
 
 func (c *call) deleteMisc(kind model.Kind, title string, there bool) error {
 	if err := c.authorize(c.who.ProjectID); err != nil {
@@ -98,7 +120,7 @@ func (s *Server) createFlavor(c *call) error {
 		return notProfile("Flavor Profile", in.profile.v)
 	}
 	f := &model.Flavor{ID: model.NewID(), Name: in.name.v, Description: in.description.or(""), Enabled: in.enabledOr(true), FlavorProfileID: in.profile.v}
-	return storeMisc(c, s.operator.flavor, "", http.StatusCreated, f, createStored[*model.Flavor])
+	return createMisc(c, s.operator.flavor, f)
 }
 
 // notProfile is the answer to a profile that is not there: 500 in Octavia.
@@ -123,18 +145,19 @@ func (s *Server) updateFlavor(c *call) error {
 	if err := c.operatorBody(in.update()); err != nil {
 		return err
 	}
-	old, err := misc(c, "Flavor", c.snap.Flavor)
-	if err != nil {
+	if _, err := misc(c, "Flavor", c.snap.Flavor); err != nil {
 		return err
 	}
 	if in.name.null {
 		return invalidOption("None", "name")
 	}
-	f := *old
-	in.name.apply(&f.Name, "")
-	in.description.apply(&f.Description, "")
-	f.Enabled = in.enabledOr(f.Enabled)
-	return storeMisc(c, s.operator.flavor, "Flavor", http.StatusOK, &f, updateStored[*model.Flavor])
+	get := func(tx *store.Tx) *model.Flavor { return tx.Flavor(c.values[0]) }
+	return changeMisc(c, s.operator.flavor, "Flavor", get, func(_ *store.Tx, f *model.Flavor) error {
+		in.name.apply(&f.Name, "")
+		in.description.apply(&f.Description, "")
+		f.Enabled = in.enabledOr(f.Enabled)
+		return nil
+	})
 }
 
 func (s *Server) deleteFlavor(c *call) error {
@@ -166,7 +189,7 @@ func (s *Server) createFlavorProfile(c *call) error {
 		return err
 	}
 	p := &model.FlavorProfile{ID: model.NewID(), Name: in.name.v, ProviderName: in.provider.v, FlavorData: in.data.v}
-	return storeMisc(c, s.operator.flavorProfile, "Flavor Profile", http.StatusCreated, p, createStored[*model.FlavorProfile])
+	return createMisc(c, s.operator.flavorProfile, p)
 }
 
 func (s *Server) updateFlavorProfile(c *call) error {
@@ -181,15 +204,15 @@ func (s *Server) updateFlavorProfile(c *call) error {
 	if err := in.checkUpdate("flavor_data", old.ProviderName, flavorCapabilities); err != nil {
 		return err
 	}
-	p := *old
-	in.name.apply(&p.Name, "")
-	in.provider.apply(&p.ProviderName, "")
-	in.data.apply(&p.FlavorData, "")
-	return storeMisc(c, s.operator.flavorProfile, "Flavor Profile", http.StatusOK, &p, func(tx *store.Tx, p *model.FlavorProfile) error {
+	get := func(tx *store.Tx) *model.FlavorProfile { return tx.FlavorProfile(c.values[0]) }
+	return changeMisc(c, s.operator.flavorProfile, "Flavor Profile", get, func(tx *store.Tx, p *model.FlavorProfile) error {
 		if (in.data.sent || in.provider.sent) && tx.Used(model.KindFlavorProfile, p.ID) {
 			return inUse("Flavor profile", p.ID)
 		}
-		return tx.Update(p)
+		in.name.apply(&p.Name, "")
+		in.provider.apply(&p.ProviderName, "")
+		in.data.apply(&p.FlavorData, "")
+		return nil
 	})
 }
 
@@ -220,7 +243,7 @@ func (s *Server) createZone(c *call) error {
 		return invalidInput("name", "", "Value should have a minimum character requirement of 1")
 	}
 	z := &model.AvailabilityZone{Name: in.name.v, Description: in.description.or(""), Enabled: in.enabledOr(true), AvailabilityZoneProfileID: in.profile.v}
-	return storeMisc(c, s.operator.zone, "", http.StatusCreated, z, createStored[*model.AvailabilityZone])
+	return createMisc(c, s.operator.zone, z)
 }
 
 func (s *Server) updateZone(c *call) error {
@@ -228,14 +251,15 @@ func (s *Server) updateZone(c *call) error {
 	if err := c.operatorBody(in.updateZone()); err != nil {
 		return err
 	}
-	old, err := misc(c, "Availability Zone", c.snap.AvailabilityZone)
-	if err != nil {
+	if _, err := misc(c, "Availability Zone", c.snap.AvailabilityZone); err != nil {
 		return err
 	}
-	z := *old
-	in.description.apply(&z.Description, "")
-	z.Enabled = in.enabledOr(z.Enabled)
-	return storeMisc(c, s.operator.zone, "Availability Zone", http.StatusOK, &z, updateStored[*model.AvailabilityZone])
+	get := func(tx *store.Tx) *model.AvailabilityZone { return tx.AvailabilityZone(c.values[0]) }
+	return changeMisc(c, s.operator.zone, "Availability Zone", get, func(_ *store.Tx, z *model.AvailabilityZone) error {
+		in.description.apply(&z.Description, "")
+		z.Enabled = in.enabledOr(z.Enabled)
+		return nil
+	})
 }
 
 func (s *Server) deleteZone(c *call) error {
@@ -259,7 +283,7 @@ func (s *Server) createZoneProfile(c *call) error {
 		return err
 	}
 	p := &model.AvailabilityZoneProfile{ID: model.NewID(), Name: in.name.v, ProviderName: in.provider.v, AvailabilityZoneData: in.data.v}
-	return storeMisc(c, s.operator.zoneProfile, "Availability Zone Profile", http.StatusCreated, p, createStored[*model.AvailabilityZoneProfile])
+	return createMisc(c, s.operator.zoneProfile, p)
 }
 
 func (s *Server) updateZoneProfile(c *call) error {
@@ -274,15 +298,15 @@ func (s *Server) updateZoneProfile(c *call) error {
 	if err := in.checkUpdate("availability_zone_data", old.ProviderName, zoneCapabilities); err != nil {
 		return err
 	}
-	p := *old
-	in.name.apply(&p.Name, "")
-	in.provider.apply(&p.ProviderName, "")
-	in.data.apply(&p.AvailabilityZoneData, "")
-	return storeMisc(c, s.operator.zoneProfile, "Availability Zone Profile", http.StatusOK, &p, func(tx *store.Tx, p *model.AvailabilityZoneProfile) error {
+	get := func(tx *store.Tx) *model.AvailabilityZoneProfile { return tx.AvailabilityZoneProfile(c.values[0]) }
+	return changeMisc(c, s.operator.zoneProfile, "Availability Zone Profile", get, func(tx *store.Tx, p *model.AvailabilityZoneProfile) error {
 		if (in.data.sent || in.provider.sent) && tx.Used(model.KindAvailabilityZoneProfile, p.ID) {
 			return inUse("Availability Zone Profile", p.ID)
 		}
-		return tx.Update(p)
+		in.name.apply(&p.Name, "")
+		in.provider.apply(&p.ProviderName, "")
+		in.data.apply(&p.AvailabilityZoneData, "")
+		return nil
 	})
 }
 
