@@ -147,12 +147,27 @@ func (s *Store) Restore(ctx context.Context, from io.Reader) error {
 	return s.reload(ctx)
 }
 
-// restoreChunk keys go in one transaction, which any cluster takes.
-const restoreChunk = 100
+// What goes in one transaction, which any cluster takes: etcd has 128 operations and
+// 1.5 MB for one unless it was told otherwise.
+const (
+	restoreKeys  = 100
+	restoreBytes = 1 << 20
+)
+
+// chunk is how many operations go in one transaction.
+func chunk(ops []clientv3.Op) int {
+	size := 0
+	for i, o := range ops[:min(restoreKeys, len(ops))] {
+		if size += len(o.KeyBytes()) + len(o.ValueBytes()); size > restoreBytes && i > 0 {
+			return i
+		}
+	}
+	return min(restoreKeys, len(ops))
+}
 
 func (s *Store) putAll(ctx context.Context, ops []clientv3.Op) error {
 	for len(ops) > 0 {
-		n := min(restoreChunk, len(ops))
+		n := chunk(ops)
 		all := slices.Concat(ops[:n], []clientv3.Op{clientv3.OpPut(s.prefix+headKey, "")})
 		if _, err := s.client.Txn(ctx).Then(all...).Commit(); err != nil {
 			return err

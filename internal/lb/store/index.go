@@ -65,10 +65,14 @@ func (x *index) applyLocked(rev int64, events []event) {
 	x.publish(w.changed)
 }
 
-// replace puts another state in place of the present one.
+// replace puts another state in place of the present one, unless that has become
+// newer while the other was read: nobody is shown less than what he wrote.
 func (x *index) replace(s *Snapshot) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if s.Rev < x.master.Rev {
+		return
+	}
 	changed := map[model.Ref]struct{}{}
 	for _, from := range []*Snapshot{x.master, s} {
 		from.trees.Ascend(func(t *Tree) bool {

@@ -205,6 +205,18 @@ func TestCompactedHistoryIsReadAnew(t *testing.T) {
 	<-done
 }
 
+func TestTheIndexNeverGoesBack(t *testing.T) {
+	x := newIndex()
+	lb := newLB("p")
+	x.apply(7, []event{{key: keyOf(lb.Kind(), lb.Place()), value: lb, rev: 7, created: 7}})
+	old := newSnapshot()
+	old.Rev = 6
+	x.replace(old) // it was read before, and comes after
+	if s := x.cur.Load(); s.Rev != 7 || s.Tree(lb.ID) == nil {
+		t.Errorf("what was written is not shown any more: revision %d", s.Rev)
+	}
+}
+
 func TestExhaustedSpaceIsWonBack(t *testing.T) {
 	t.Parallel()
 	s := open(t, Options{Dir: dirOf(t), MaxBytes: 16 << 20, RetryInterval: 10 * time.Millisecond})

@@ -212,7 +212,11 @@ func (s *Store) refused(err error) error {
 	case errors.Is(err, rpctypes.ErrTooManyOps), errors.Is(err, rpctypes.ErrRequestTooLarge), isStatus(err, rpctypes.ErrGRPCTooManyOps), isStatus(err, rpctypes.ErrGRPCRequestTooLarge):
 		return &TooLargeError{err}
 	}
-	if !isAway(err) {
+	switch {
+	case isAway(err):
+	case codeOf(err) == codes.ResourceExhausted: // gRPC has a bound of its own, in both directions
+		return &TooLargeError{err}
+	default:
 		return fmt.Errorf("etcd refused: %w", err)
 	}
 	s.gate.shut(err)
@@ -231,15 +235,19 @@ func isAway(err error) bool {
 			return true
 		}
 	}
-	c := status.Code(err)
-	if e := (rpctypes.EtcdError{}); errors.As(err, &e) {
-		c = e.Code()
-	}
-	switch c {
+	switch codeOf(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Aborted, codes.Internal, codes.Unknown:
 		return true // a member that is being stopped answers with any of these
 	}
 	return false
+}
+
+// codeOf is the code of an error, whether the client has translated it or not.
+func codeOf(err error) codes.Code {
+	if e := (rpctypes.EtcdError{}); errors.As(err, &e) {
+		return e.Code()
+	}
+	return status.Code(err)
 }
 
 // isStatus compares errors that came without the client's translation.
