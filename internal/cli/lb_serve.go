@@ -58,6 +58,8 @@ password by the variable ` + passwordVariable + `.
 func apiFlags(cmd *cobra.Command, c *serve.Config) {
 	f := cmd.Flags()
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:9876", "`ADDRESS` of the API")
+	f.StringVar(&c.TLS.Certificate, "tls-cert", "", "`FILE` with the certificate of the API, PEM, which may be replaced (default: plain HTTP)")
+	f.StringVar(&c.TLS.Key, "tls-key", "", "`FILE` with its key")
 	f.StringVar(&c.Auth, "auth", "noauth", "who may do what: `noauth|keystone`")
 	f.StringVar(&c.Roles, "roles", "default", "the rules: `default|advanced|legacy`, as Octavia's three sets of policies")
 	f.StringSliceVar(&c.PolicyFiles, "policy", nil, "`FILE`s of oslo.policy with other rules")
@@ -104,9 +106,9 @@ func (o *lbOptions) serve(ctx context.Context, c serve.Config) error {
 		}
 		c.Agent = path
 	}
-	c.Ready = func(address string) {
-		if address != "" {
-			fmt.Fprintf(o.a.err, "updraft: the load-balancing API is at http://%s\n", address)
+	c.Ready = func(url string) {
+		if url != "" {
+			fmt.Fprintf(o.a.err, "updraft: the load-balancing API is at %s\n", url)
 		}
 	}
 	return serve.Run(run, c)

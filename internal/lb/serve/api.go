@@ -37,11 +37,17 @@ func (s *service) prepareAPI(ctx context.Context) (net.Listener, *http.Server, f
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	secure, err := s.TLS.config()
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("cannot serve the API: %w", err)
 	}
-	return l, api.NewHTTPServer(s.withNetworks(server, who)), done, nil
+	srv := api.NewHTTPServer(s.withNetworks(server, who))
+	srv.TLSConfig = secure
+	return l, srv, done, nil
 }
 
 func (s *service) policy() (*auth.Policy, error) {

@@ -35,6 +35,8 @@ type Config struct {
 	Name string
 	// Listen is where the API is, Metrics where /metrics is; none when empty.
 	Listen, Metrics string
+	// TLS is for Listen.
+	TLS ServerTLS
 	// Data is the directory of everything that is kept.
 	Data string
 	// Auth is noauth or keystone.
@@ -60,8 +62,8 @@ type Config struct {
 	WithAPI, WithController bool
 	Limits                  control.Limits
 	Log                     *slog.Logger
-	// Ready is called with the API's address when everything serves.
-	Ready func(address string)
+	// Ready is called with the API's URL, if there is one, when everything serves.
+	Ready func(url string)
 }
 
 // Cloud is an account of OpenStack, for neutron and barbican.
@@ -138,13 +140,16 @@ func Run(ctx context.Context, c Config) (err error) {
 // run runs the parts. The first that fails ends all.
 func (s *service) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	address := ""
+	url := ""
 	if s.WithAPI {
 		l, handler, done, err := s.prepareAPI(ctx)
 		if err != nil {
 			return err
 		}
-		address = l.Addr().String()
+		url = "http://" + l.Addr().String()
+		if handler.TLSConfig != nil {
+			url = "https://" + l.Addr().String()
+		}
 		g.Go(func() error { return errors.Join(serveHTTP(ctx, l, handler, s.Log), done()) })
 	}
 	if s.Metrics != "" {
@@ -164,7 +169,7 @@ func (s *service) run(ctx context.Context) error {
 		g.Go(func() error { return c.Run(ctx) })
 	}
 	if s.Ready != nil {
-		s.Ready(address)
+		s.Ready(url)
 	}
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err
@@ -187,7 +192,12 @@ func serveHTTP(ctx context.Context, l net.Listener, srv *http.Server, log *slog.
 		defer cancel()
 		stopped <- srv.Shutdown(ctx)
 	})
-	err := srv.Serve(l)
+	var err error
+	if srv.TLSConfig != nil {
+		err = srv.ServeTLS(l, "", "")
+	} else {
+		err = srv.Serve(l)
+	}
 	if stop() || !errors.Is(err, http.ErrServerClosed) {
 		return err // it ended by itself
 	}

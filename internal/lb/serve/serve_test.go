@@ -2,16 +2,20 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/lb/driver/openstack"
+	"github.com/updraft-cloud/updraft/internal/secret/pki"
 )
 
 // slowKeystone knows every token, and answers validations when it is told to.
@@ -40,7 +44,7 @@ func TestWhoIsAnsweredAtTheEndIsAnswered(t *testing.T) {
 	ended := make(chan error, 1)
 	c := Config{Data: t.TempDir(), Listen: "127.0.0.1:0", Auth: authKeystone, Compute: driverNoop, Network: driverNoop, Secrets: driverNoop, WithAPI: true,
 		Cloud: Cloud{Account: openstack.Account{AuthURL: srv.URL, Username: "octavia", Password: "x", Project: "service"}, CA: authority(t, srv)},
-		Ready: func(address string) { ready <- address }}
+		Ready: func(url string) { ready <- strings.TrimPrefix(url, "http://") }}
 	go func() { ended <- Run(ctx, c) }()
 	var address string
 	select {
@@ -122,5 +126,70 @@ func TestTheCloudsCertificatesAreVerified(t *testing.T) {
 	}
 	if get(Cloud{CA: empty}) == nil || get(Cloud{CA: "/nowhere"}) == nil {
 		t.Error("a file without certificates will do")
+	}
+}
+
+// certificate writes a new certificate of 127.0.0.1 and its key.
+func certificate(t *testing.T, ca pki.Authority, name string, to ServerTLS) {
+	t.Helper()
+	cert, key, err := ca.Issue(name, []string{"127.0.0.1"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string]string{to.Certificate: cert, to.Key: key} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTheCertificateOfTheAPIIsReplaced(t *testing.T) {
+	ca, err := pki.NewAuthority("ca", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := ServerTLS{filepath.Join(t.TempDir(), "cert"), filepath.Join(t.TempDir(), "key")}
+	if _, err := files.config(); err == nil {
+		t.Error("it is served without a certificate")
+	}
+	certificate(t, ca, "first", files)
+	ctx, end := context.WithCancel(t.Context())
+	ready, ended := make(chan string, 1), make(chan error, 1)
+	c := Config{Data: t.TempDir(), Listen: "127.0.0.1:0", TLS: files, Auth: authNone, Compute: driverNoop, Network: driverNoop, Secrets: driverNoop, WithAPI: true,
+		Ready: func(url string) { ready <- url }}
+	go func() { ended <- Run(ctx, c) }()
+	var url string
+	select {
+	case url = <-ready:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM([]byte(ca.Cert))
+	shows := func() string {
+		c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool}}}
+		resp, err := c.Get(url + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.TLS.PeerCertificates[0].Subject.CommonName
+	}
+	if got := shows(); got != "first" {
+		t.Errorf("it shows the certificate %s", got)
+	}
+	certificate(t, ca, "second", files)
+	if got := shows(); got != "second" {
+		t.Errorf("after it was replaced it shows the certificate %s", got)
+	}
+	if err := os.WriteFile(files.Key, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := shows(); got != "second" {
+		t.Errorf("while half of it is replaced it shows the certificate %s", got)
+	}
+	end()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
