@@ -32,25 +32,41 @@ func (s *service) withNetworks(api http.Handler, who auth.Authenticator) http.Ha
 	if s.Network != driverLocal && s.Network != driverNoop {
 		return api
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/", api)
-	for _, k := range neutronKinds {
-		handler := func(w http.ResponseWriter, r *http.Request) {
-			if _, err := who.Identify(r.Context(), r); err != nil {
-				api.ServeHTTP(w, r) // which refuses as it does for everything
-				return
-			}
-			s.answer(w, r, k)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k, id, ok := neutronPath(r.URL.Path)
+		if !ok || r.Method != http.MethodGet {
+			api.ServeHTTP(w, r)
+			return
 		}
-		mux.HandleFunc("GET /v2.0/"+k.path, handler)
-		mux.HandleFunc("GET /v2.0/"+k.path+"/{id}", handler)
+		if _, err := who.Identify(r.Context(), r); err != nil {
+			api.ServeHTTP(w, r) // which refuses as it does for everything
+			return
+		}
+		s.answer(w, r, k, id)
+	})
+}
+
+// neutronPath reads a path of Neutron. A mux would send clients from paths that are
+// not clean to others, where the API answers 404.
+func neutronPath(path string) (k kind, id string, ok bool) {
+	rest, ok := strings.CutPrefix(path, "/v2.0/")
+	if !ok {
+		return kind{}, "", false
 	}
-	return mux
+	rest = strings.TrimSuffix(strings.TrimSuffix(rest, "/"), ".json")
+	for _, k := range neutronKinds {
+		if rest == k.path {
+			return k, "", true
+		}
+		if id, ok := strings.CutPrefix(rest, k.path+"/"); ok && id != "" && !strings.Contains(id, "/") {
+			return k, id, true
+		}
+	}
+	return kind{}, "", false
 }
 
 // answer writes one object, or those that match the query.
-func (s *service) answer(w http.ResponseWriter, r *http.Request, k kind) {
-	id := strings.TrimSuffix(r.PathValue("id"), ".json")
+func (s *service) answer(w http.ResponseWriter, r *http.Request, k kind, id string) {
 	found := []item{}
 	for _, i := range s.items(k, id+r.URL.Query().Get("id")) {
 		if matches(i, r) && (id == "" || i["id"] == id) {
