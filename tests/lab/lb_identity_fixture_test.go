@@ -127,7 +127,7 @@ func (k *identity) serve() {
 }
 
 // ask makes a request of Keystone.
-func (k *identity) ask(method, path, token string, body any, headers ...string) (*http.Response, item) {
+func (k *identity) ask(method, path, token string, body any, headers ...string) (http.Header, item) {
 	k.t.Helper()
 	var data []byte
 	if body != nil {
@@ -155,7 +155,7 @@ func (k *identity) ask(method, path, token string, body any, headers ...string) 
 	if resp.StatusCode >= 300 {
 		k.t.Fatalf("Keystone: %s %s: %d %v", method, path, resp.StatusCode, out)
 	}
-	return resp, out
+	return resp.Header, out
 }
 
 // make makes an object as the administrator, and returns its id.
@@ -210,8 +210,8 @@ func (k *identity) login(user, project string) string {
 
 func (k *identity) token(auth item) string {
 	k.t.Helper()
-	resp, _ := k.ask(http.MethodPost, "auth/tokens", "", item{"auth": auth})
-	return resp.Header.Get("X-Subject-Token")
+	header, _ := k.ask(http.MethodPost, "auth/tokens", "", item{"auth": auth})
+	return header.Get("X-Subject-Token")
 }
 
 // revoke ends a token.

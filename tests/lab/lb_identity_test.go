@@ -177,7 +177,7 @@ func (k *identity) roles() {
 // tokens are tokens that do not hold, or do not hold any longer.
 func (k *identity) tokens() {
 	k.t.Helper()
-	short := k.shortLived("mia", "demo", 15)
+	short := k.shortLived("mia", "demo", 8)
 	k.as(short, "GET", "loadbalancers", nil, 200)
 	k.as("", "GET", "loadbalancers", nil, 401)
 	k.as("gAAAAA-nonsense", "GET", "loadbalancers", nil, 401)

@@ -171,9 +171,13 @@ func TestAPIsAndControllersAreApartOnThreeEtcds(t *testing.T) {
 	}
 	b.kill("etcd0")
 	b.kill("etcd1")
-	var refused *http.Response
-	b.until(time.Minute, "writes are refused", func() bool { refused = b.post("9877"); return refused.StatusCode == http.StatusServiceUnavailable })
-	if refused.Header.Get("Retry-After") == "" {
+	var retry string
+	b.until(time.Minute, "writes are refused", func() bool {
+		var status int
+		status, retry = b.post("9877")
+		return status == http.StatusServiceUnavailable
+	})
+	if retry == "" {
 		t.Error("nobody says when to come back")
 	}
 	if got := len(b.loadBalancers()); got < len(acknowledged) {
@@ -199,8 +203,8 @@ func TestAPIsAndControllersAreApartOnThreeEtcds(t *testing.T) {
 	}
 }
 
-// post asks for a load balancer at another port.
-func (b *lbService) post(port string) *http.Response {
+// post asks for a load balancer at another port, and returns when to come back.
+func (b *lbService) post(port string) (status int, retry string) {
 	b.t.Helper()
 	body := bytes.NewReader([]byte(`{"loadbalancer":{"project_id":"project","vip_subnet_id":"0aaaaaaa-0000-4000-8000-000000000001"}}`))
 	resp, err := b.http.Post("http://127.0.0.1:"+port+"/v2/lbaas/loadbalancers", "application/json", body)
@@ -208,5 +212,5 @@ func (b *lbService) post(port string) *http.Response {
 		b.t.Fatal(err)
 	}
 	resp.Body.Close()
-	return resp
+	return resp.StatusCode, resp.Header.Get("Retry-After")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
@@ -55,7 +56,7 @@ func TestPagesAreWhatOrderingAllWouldGive(t *testing.T) {
 				want = want[at+1:]
 			}
 		}
-		q, f := parseQuery(httptest.NewRequest("GET", "/?"+query.Encode(), nil), 1000)
+		q, f := parseQuery(httptest.NewRequest(http.MethodGet, "/?"+query.Encode(), nil), 1000)
 		if f != nil {
 			t.Fatal(f)
 		}
@@ -115,7 +116,7 @@ func BenchmarkTheFirstPageOf100000(b *testing.B) {
 			from := among(k, all)
 			from.sorted = c.sorted
 			for b.Loop() {
-				q, f := parseQuery(httptest.NewRequest("GET", "/?"+c.query, nil), 1000)
+				q, f := parseQuery(httptest.NewRequest(http.MethodGet, "/?"+c.query, nil), 1000)
 				if f != nil {
 					b.Fatal(f)
 				}
