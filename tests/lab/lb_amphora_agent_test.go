@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -164,7 +166,7 @@ func TestAmphoraAgentIsCareful(t *testing.T) {
 		o := b.controller(amphora.ControllerName)
 		wrong := client.New(o, model.NewID(), a.address.String()+":9443")
 		defer wrong.Close()
-		if _, err := wrong.Status(ctx); err == nil || !strings.Contains(err.Error(), "and not of the amphora") {
+		if _, err := wrong.Status(ctx); err == nil || !strings.Contains(err.Error(), "and not of ") {
 			t.Errorf("another amphora was taken for the one that was meant: %v", err)
 		}
 		bare := b.browser(nil)
@@ -199,6 +201,48 @@ func TestAmphoraAgentIsCareful(t *testing.T) {
 		if _, got := b.must(b.browser(nil), "http://10.77.0.100/"); got.Member != "m10" {
 			t.Error("what was there is gone")
 		}
+	})
+	t.Run("what is refused in its second half takes no effect either", func(t *testing.T) {
+		s.place.Version++
+		c, err := render.Config(s.Tree, s.place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		be := &c.HAProxy.Backends[0]
+		fine, wrong := be.Servers[0], be.Servers[0]
+		fine.Name, wrong.Name, wrong.Options = "fine", "wrong", []string{"nonsense"}
+		be.Servers = append(be.Servers, fine, wrong)
+		if _, err := a.client.Apply(ctx, c); !client.Refused(err) {
+			t.Errorf("answered %v", err)
+		}
+		if out := a.ask(t, "show servers state"); strings.Contains(out, "fine") || !strings.Contains(out, be.Servers[0].Name) {
+			t.Errorf("HAProxy has\n%s", out)
+		}
+	})
+	t.Run("an agent that ended in the middle of a change leaves nothing of it", func(t *testing.T) {
+		if err := a.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = a.cmd.Wait()
+		if err := os.WriteFile(filepath.Join(a.dir, "changing"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out := a.ask(t, "add server "+pool.ID+":"+l.ID+"/half 10.77.0.11:80"); !strings.Contains(out, "New server") {
+			t.Fatal(out)
+		}
+		a.start()
+		b.until("the half is gone", func() error {
+			if out := a.ask(t, "show servers state"); strings.Contains(out, "half") {
+				return errors.New(out)
+			}
+			return nil
+		})
+		b.until("it is noted", func() error {
+			if _, err := os.Stat(filepath.Join(a.dir, "changing")); err == nil {
+				return errors.New("it is being changed")
+			}
+			return nil
+		})
 	})
 	t.Run("certificates rotate while requests go on", func(t *testing.T) {
 		tr := b.traffic("http://10.77.0.100/")
@@ -331,4 +375,22 @@ func (a *node) mendHAProxy(t *testing.T) {
 	if err := os.Rename(cfg+".kept", cfg); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
+}
+
+// ask gives HAProxy a command of its runtime API.
+func (a *node) ask(t *testing.T, command string) string {
+	t.Helper()
+	c, err := net.Dial("unix", filepath.Join(a.dir, "haproxy.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, command+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
 }

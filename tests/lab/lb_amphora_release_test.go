@@ -146,4 +146,13 @@ func TestAmphoraOfTrixie(t *testing.T) {
 	if res, _ := b.must(b.browser(nil), "http://10.77.0.100/"); res.StatusCode != http.StatusOK {
 		t.Error(res.Status)
 	}
+	pool.SessionPersistence = &model.SessionPersistence{Type: model.PersistHTTPCookie}
+	a.apply(s)
+	added := s.member(pool, more.at)
+	if done := a.apply(s); done.By != amphora.ByRuntime {
+		t.Errorf("a member of a pool with cookies was added: %+v", done)
+	}
+	if got := b.spread(b.browser(nil), "http://10.77.0.100/", 6, "Cookie: SRV="+added.ID); got["m11"] != 6 {
+		t.Errorf("its clients came to %v", got)
+	}
 }

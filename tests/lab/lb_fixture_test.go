@@ -220,7 +220,8 @@ func (a *node) receive() {
 	}
 	a.receiver = conn
 	a.b.t.Cleanup(func() { conn.Close() })
-	r := heart.NewReceiver(func(string) [][]byte { return [][]byte{a.b.key} })
+	r := heart.NewReceiver(func(string) [][]byte { return [][]byte{a.b.key} }, func(string) {})
+	r.Seed(a.id, 0, 0)
 	go func() {
 		buf := make([]byte, heart.MaxDatagram)
 		for {

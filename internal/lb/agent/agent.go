@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/lb/amphora"
@@ -34,7 +35,7 @@ type Agent struct {
 	observing sync.Mutex // also of totals
 	totals    totals
 	bootCount uint64
-	seq       uint64 // of beats alone
+	seq       atomic.Uint64 // of the last beat
 	stir      chan struct{}
 	mend      chan struct{}
 }
@@ -80,6 +81,24 @@ func (a *Agent) Run(ctx context.Context) error {
 
 func (a *Agent) configPath() string { return filepath.Join(a.boot.Dir, "config.json") }
 
+// changingPath is there while HAProxy may be something else than config.json says.
+func (a *Agent) changingPath() string { return filepath.Join(a.boot.Dir, "changing") }
+
+// undo has HAProxy be as the configuration says, after an agent ended while it was
+// being changed.
+func (a *Agent) undo(ctx context.Context) error {
+	if _, err := os.Stat(a.changingPath()); err != nil {
+		return nil //nolint:nilerr // it did not
+	}
+	c := a.config
+	if c.HAProxy != nil && a.haproxy.process.running() {
+		if err := a.haproxy.reload(ctx, c.HAProxy, c.Files); err != nil {
+			return err
+		}
+	}
+	return os.Remove(a.changingPath())
+}
+
 // resume goes on with the configuration of the agent before.
 func (a *Agent) resume(ctx context.Context) error {
 	data, err := os.ReadFile(a.configPath())
@@ -100,7 +119,7 @@ func (a *Agent) resume(ctx context.Context) error {
 	a.config = c
 	a.mu.Unlock()
 	a.health.watch(toWatch(c))
-	return errors.Join(settings(c), a.forward(ctx, c.Virtuals, c.Virtuals), a.reconcile(ctx))
+	return errors.Join(settings(c), a.forward(ctx, c.Virtuals, c.Virtuals), a.undo(ctx), a.reconcile(ctx))
 }
 
 // errOlder means that a newer configuration is in effect.
@@ -127,7 +146,7 @@ func (a *Agent) Apply(ctx context.Context, c *amphora.Config) (amphora.Applied, 
 	}
 	a.changed()
 	return amphora.Applied{
-		Version: c.Version, Digest: c.Digest(), By: by, Why: why,
+		Version: c.Version, Digest: c.Digest(), By: by, Why: why, Boot: a.bootCount, Seq: a.seq.Load(),
 		TookMS: float64(time.Since(began).Microseconds()) / 1000,
 	}, nil
 }
@@ -139,14 +158,7 @@ func (a *Agent) change(ctx context.Context, from, to *amphora.Config) (by, why s
 	if err := settings(to); err != nil {
 		return "", "", err
 	}
-	if by, why, err = a.haproxy.apply(ctx, from.HAProxy, to.HAProxy, to.Files); err != nil {
-		return "", "", err
-	}
-	data, err := json.Marshal(to)
-	if err != nil {
-		return "", "", err
-	}
-	if err := replace(a.configPath(), data); err != nil {
+	if by, why, err = a.serveBy(ctx, from, to); err != nil {
 		return "", "", err
 	}
 	a.mu.Lock()
@@ -164,6 +176,21 @@ func (a *Agent) change(ctx context.Context, from, to *amphora.Config) (by, why s
 		return errors.Join(errs...)
 	}
 	return by, why, errors.Join(gone(), a.forward(ctx, from.Virtuals, to.Virtuals), a.reconcile(ctx), a.retell(from, to))
+}
+
+// serveBy has HAProxy do its part, and keeps the configuration for the next agent.
+func (a *Agent) serveBy(ctx context.Context, from, to *amphora.Config) (by, why string, err error) {
+	data, err := json.Marshal(to)
+	if err != nil {
+		return "", "", err
+	}
+	if err := replace(a.changingPath(), nil); err != nil {
+		return "", "", err
+	}
+	if by, why, err = a.haproxy.apply(ctx, from.HAProxy, to.HAProxy, to.Files); err == nil {
+		err = replace(a.configPath(), data)
+	}
+	return by, why, errors.Join(err, os.Remove(a.changingPath()))
 }
 
 // retell gives HAProxy the health that the agent knows: a new process has not

@@ -27,6 +27,8 @@ type haproxy struct {
 	process      *process
 	// leaving are removed servers that still have connections.
 	leaving []string
+	// noCookies says that this HAProxy has refused a server with a cookie.
+	noCookies bool
 }
 
 func newHAProxy(dir, program string, log *slog.Logger, ended func()) *haproxy {
@@ -66,12 +68,25 @@ func (h *haproxy) apply(ctx context.Context, from, to *amphora.HAProxy, files []
 		return amphora.ByNothing, "", nil
 	case plan.Reload:
 		return amphora.ByReload, plan.Why, h.reload(ctx, to, files)
+	case plan.Cookies && h.noCookies:
+		return amphora.ByReload, "this HAProxy takes no server with a cookie at run time", h.reload(ctx, to, files)
 	}
 	if err := h.commands(plan); err != nil {
 		h.log.Warn("what could not be done at run time is done by a reload", "error", err)
-		return amphora.ByReload, err.Error(), h.reload(ctx, to, files)
+		h.noCookies = h.noCookies || strings.Contains(err.Error(), "'cookie' option is not accepted")
+		return amphora.ByReload, err.Error(), h.insist(ctx, from, to, files)
 	}
 	return amphora.ByRuntime, "", h.keep(ctx, from, to, files)
+}
+
+// insist reloads after a part of what is wanted was done at run time. If HAProxy
+// refuses the whole, that part is taken back.
+func (h *haproxy) insist(ctx context.Context, from, to *amphora.HAProxy, files []amphora.File) error {
+	err := h.reload(ctx, to, files)
+	if refused := (*Refused)(nil); errors.As(err, &refused) {
+		err = errors.Join(err, h.reload(ctx, from, files))
+	}
+	return err
 }
 
 func (h *haproxy) commands(plan amphora.Plan) error {

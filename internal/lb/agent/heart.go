@@ -79,8 +79,7 @@ func (a *Agent) beats(ctx context.Context) {
 
 func (a *Agent) beat(ctx context.Context, h amphora.Heartbeat) {
 	b := a.status(ctx)
-	a.seq++
-	b.Seq = a.seq
+	b.Seq = a.seq.Add(1)
 	data, err := beat.Seal(&b, h.Key)
 	if err != nil {
 		a.log.Error("cannot make a beat", "error", err)

@@ -92,13 +92,8 @@ func (i *identity) config(*tls.ClientHelloInfo) (*tls.Config, error) {
 	c := i.now.Load()
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{c.certificate},
-		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: c.authority,
-		VerifyConnection: func(s tls.ConnectionState) error {
-			if cn := s.PeerCertificates[0].Subject.CommonName; cn != amphora.ControllerName {
-				return fmt.Errorf("a certificate of %q is not a controller's", cn)
-			}
-			return nil
-		},
+		ClientAuth: tls.RequireAnyClientCert, ClientCAs: c.authority, // named to the client, and verified here:
+		VerifyConnection: amphora.Trust(c.authority, x509.ExtKeyUsageClientAuth, amphora.ControllerName),
 	}, nil
 }
 
@@ -173,7 +168,9 @@ func (a *Agent) putIdentity(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *Agent) getStatus(w http.ResponseWriter, r *http.Request) {
-	s := amphora.Status{Beat: a.status(r.Context()), NotAfter: a.identity.now.Load().certificate.Leaf.NotAfter.UTC().Format(time.RFC3339)}
+	b := a.status(r.Context())
+	b.Seq = a.seq.Load()
+	s := amphora.Status{Beat: b, NotAfter: a.identity.now.Load().certificate.Leaf.NotAfter.UTC().Format(time.RFC3339)}
 	out, err := exec.CommandContext(r.Context(), a.boot.HAProxy, "-v").Output()
 	first, _, _ := strings.Cut(string(out), "\n")
 	s.HAProxy = first

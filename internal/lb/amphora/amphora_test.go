@@ -46,6 +46,27 @@ func TestAConfigurationIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
+func TestNothingBreaksOutOfWhatIsNoText(t *testing.T) {
+	evil := netip.MustParseAddr("fe80::1%x; flush ruleset")
+	for what, change := range map[string]func(*amphora.Config){
+		"the zone of a VIP":      func(c *amphora.Config) { c.VIPs[0].Address, c.VIPs[0].Bits = evil, 64 },
+		"the zone of a netmask":  func(c *amphora.Config) { c.Virtuals[0].Granularity = evil },
+		"the zone of an address": func(c *amphora.Config) { c.Virtuals[0].Addresses[0] = evil },
+		"the path of a check":    func(c *amphora.Config) { c.Virtuals[0].Check = &amphora.Check{Path: "/ HTTP/1.1\r\nX: y"} },
+		"the host of a check":    func(c *amphora.Config) { c.Virtuals[0].Check = &amphora.Check{Host: "a\nb"} },
+		"the method of a check":  func(c *amphora.Config) { c.Virtuals[0].Check = &amphora.Check{Method: "GET\n"} },
+		"the path of a ping check": func(c *amphora.Config) {
+			c.Probes = []amphora.Probe{{Backend: "b", Server: "s", Monitor: netip.MustParseAddrPort("192.0.2.1:1"), Check: amphora.Check{Path: "\n"}}}
+		},
+	} {
+		c := config()
+		change(c)
+		if c.Validate() == nil {
+			t.Errorf("%s was taken", what)
+		}
+	}
+}
+
 func TestTheWholeFile(t *testing.T) {
 	const want = `global
 

@@ -17,6 +17,9 @@ type Plan struct {
 	// Leaving are servers (backend/name) that take nothing new; they are deleted
 	// when their last connection has ended.
 	Leaving []string
+	// Cookies says that the servers that come have cookies, which HAProxy before
+	// 3.0 takes by a reload alone.
+	Cookies bool
 }
 
 // Empty reports whether there is nothing to do.
@@ -67,6 +70,7 @@ func (p *Plan) backend(from, to Backend) {
 			p.change(path, before, s)
 		default:
 			p.add(path, s)
+			p.Cookies = p.Cookies || slices.Contains(s.Options, "cookie")
 		}
 	}
 	for _, s := range from.Servers {
@@ -126,13 +130,8 @@ func (s Server) words() []string {
 	return append([]string{"weight", strconv.Itoa(s.Weight)}, s.Options...)
 }
 
-// dynamic reports whether the runtime API takes the server: it does not know the
-// keyword cookie before HAProxy 2.9, and splits words in its own way.
+// dynamic reports whether the runtime API takes the server: it splits words in its
+// own way.
 func (s Server) dynamic() bool {
-	for _, w := range s.Options {
-		if w == "cookie" || !plain(w) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(s.Options, func(w string) bool { return !plain(w) })
 }

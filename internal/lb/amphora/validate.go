@@ -16,7 +16,7 @@ func (c *Config) Validate() error {
 		bad("cannot use amphora id %q", c.Amphora)
 	}
 	for _, v := range c.VIPs {
-		if !v.Address.IsValid() || v.Bits < 0 || v.Bits > v.Address.BitLen() || !interfaceName(v.Interface) {
+		if !plainAddress(v.Address) || v.Bits < 0 || v.Bits > v.Address.BitLen() || !interfaceName(v.Interface) {
 			bad("cannot use VIP %v/%d on interface %q", v.Address, v.Bits, v.Interface)
 		}
 	}
@@ -33,6 +33,7 @@ func (c *Config) Validate() error {
 		if !name(p.Backend) || !name(p.Server) || !p.Monitor.IsValid() {
 			bad("cannot use the probe of %q in %q", p.Server, p.Backend)
 		}
+		errs = append(errs, p.Check.validate())
 	}
 	return errors.Join(errs...)
 }
@@ -81,8 +82,13 @@ func (v Virtual) validate() error {
 		return fmt.Errorf("cannot use protocol %q of %s", v.Protocol, what)
 	case v.Port == 0 || v.Limit < 0 || v.Persist < 0:
 		return fmt.Errorf("cannot use port %d, limit %d or persistence %d of %s", v.Port, v.Limit, v.Persist, what)
-	case v.Granularity.IsValid() && !v.Granularity.Is4() && !v.Granularity.Is6():
+	case v.Granularity.IsValid() && !plainAddress(v.Granularity):
 		return fmt.Errorf("cannot use granularity %v of %s", v.Granularity, what)
+	}
+	if v.Check != nil {
+		if err := v.Check.validate(); err != nil {
+			return err
+		}
 	}
 	for _, a := range v.Addresses {
 		if !plainAddress(a) {
@@ -97,4 +103,10 @@ func (v Virtual) validate() error {
 	return nil
 }
 
+// validate refuses what would end a line of the request that the check makes.
+func (c Check) validate() error {
+	return errors.Join(Printable("method", c.Method), Printable("path", c.Path), Printable("host", c.Host))
+}
+
+// plainAddress reports whether there is no zone, whose name can have anything in it.
 func plainAddress(a netip.Addr) bool { return a.IsValid() && a.Zone() == "" }

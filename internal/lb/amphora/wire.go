@@ -26,6 +26,9 @@ type Applied struct {
 	By      string `json:"by"`
 	// Why says what kept it from being done at run time.
 	Why string `json:"why,omitempty"`
+	// Boot and Seq number the beat that was sent last, as in beat.Beat.
+	Boot uint64 `json:"boot"`
+	Seq  uint64 `json:"seq"`
 	// TookMS is the time in milliseconds until it was in effect.
 	TookMS float64 `json:"took_ms"`
 }

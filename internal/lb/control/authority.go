@@ -57,8 +57,10 @@ type authority struct {
 	Cert, Key         string
 	NextCert, NextKey string // trusted, not yet issuing
 	Former            string // no longer issuing, still trusted
-	Master            []byte // heartbeat keys are derived from it
-	Generation        int    // one more with each phase
+	// Heartbeat keys are derived from the masters: that of the authority, the
+	// next one's, and the former's, of which beats are still taken.
+	Master, NextMaster, FormerMaster []byte
+	Generation                       int // one more with each phase
 }
 
 // OpenAuthority reads the authority, or makes it.
@@ -110,14 +112,6 @@ func (a *Authority) Refresh(ctx context.Context) error {
 	}
 	a.state, a.revision, a.client = state, revision, [2]string{cert, key}
 	return nil
-}
-
-// refreshIfSet is Refresh for a controller that may have no agents.
-func (a *Authority) refreshIfSet(ctx context.Context) error {
-	if a == nil {
-		return nil
-	}
-	return a.Refresh(ctx)
 }
 
 // clientName is the name in the certificates of controllers.
@@ -202,11 +196,28 @@ func (a *Authority) Issue(amphoraID string) (cert, key string, err error) {
 	return issuer.Issue(amphoraID, []string{amphoraID}, a.now())
 }
 
-// HeartbeatKey derives the key of an amphora's heartbeats (RFC 5869).
+// HeartbeatKey is the key that an amphora shall use for its heartbeats.
 func (a *Authority) HeartbeatKey(amphoraID string, version int) []byte {
+	return a.HeartbeatKeys(amphoraID, version)[0]
+}
+
+// HeartbeatKeys are the keys that beats are taken by: the first is the one to use,
+// the others are what an amphora has that has not heard of it yet.
+func (a *Authority) HeartbeatKeys(amphoraID string, version int) [][]byte {
 	a.mu.Lock()
-	master := a.state.Master
+	masters := [][]byte{a.state.Master, a.state.FormerMaster}
 	a.mu.Unlock()
+	var keys [][]byte
+	for _, m := range masters {
+		for v := version; v > max(version-2, 0) && m != nil; v-- {
+			keys = append(keys, heartbeatKey(m, amphoraID, v))
+		}
+	}
+	return keys
+}
+
+// heartbeatKey derives a key (RFC 5869).
+func heartbeatKey(master []byte, amphoraID string, version int) []byte {
 	key, err := hkdf.Key(sha256.New, master, nil, "updraft-heartbeat\x00"+amphoraID+"\x00"+strconv.Itoa(version), sha256.Size)
 	if err != nil {
 		panic(err) // only for lengths that a hash cannot give
@@ -237,14 +248,17 @@ func (a *Authority) Advance(ctx context.Context) error {
 	case s.NextCert != "":
 		s.Former, s.Cert, s.Key = s.Cert, s.NextCert, s.NextKey
 		s.NextCert, s.NextKey = "", ""
+		if s.NextMaster != nil {
+			s.FormerMaster, s.Master, s.NextMaster = s.Master, s.NextMaster, nil
+		}
 	case s.Former != "":
-		s.Former = ""
+		s.Former, s.FormerMaster = "", nil
 	default:
 		next, err := newAuthority(a.now())
 		if err != nil {
 			return err
 		}
-		s.NextCert, s.NextKey = next.Cert, next.Key
+		s.NextCert, s.NextKey, s.NextMaster = next.Cert, next.Key, next.Master
 	}
 	s.Generation++
 	return a.put(ctx, s)

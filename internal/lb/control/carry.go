@@ -56,7 +56,7 @@ func (p *pass) each(ctx context.Context, f func(context.Context, *model.Amphora)
 	errs := make([]error, len(p.plan.keep))
 	var g errgroup.Group
 	for i, a := range p.plan.keep {
-		g.Go(func() error { errs[i] = f(ctx, p.now[a.ID]); return nil })
+		g.Go(func() error { errs[i] = safely(func() error { return f(ctx, p.now[a.ID]) }); return nil })
 	}
 	_ = g.Wait() // the errors are in errs
 	return errors.Join(errs...)
@@ -200,7 +200,7 @@ func (p *pass) apply(ctx context.Context, a *model.Amphora) error {
 }
 
 func (p *pass) want(a *model.Amphora) Want {
-	w := Want{Tree: p.t, Amphora: a, Fenced: p.plan.fenced(a), Version: uint64(p.t.Rev), Interfaces: p.places[a.ID]}
+	w := Want{Tree: p.t, Amphora: a, Fenced: p.plan.fenced(a), Version: p.version(), Interfaces: p.places[a.ID]}
 	for _, b := range p.plan.keep {
 		if b.ID != a.ID {
 			w.Peers = append(w.Peers, p.peer(b.ID))
@@ -208,6 +208,8 @@ func (p *pass) want(a *model.Amphora) Want {
 	}
 	return w
 }
+
+func (p *pass) version() uint64 { return p.c.opts.Store.View().Version(p.t) }
 
 // peer is the other of a pair; as long as it has no address, whom it replaces.
 func (p *pass) peer(id string) *model.Amphora {
@@ -267,7 +269,7 @@ func (p *pass) resign(ctx context.Context) {
 		if a.Status != model.AmphoraAllocated {
 			continue
 		}
-		want := Want{Tree: p.t, Amphora: a, Fenced: true, Version: uint64(p.t.Rev), Interfaces: p.places[p.plan.keep[0].ID]}
+		want := Want{Tree: p.t, Amphora: a, Fenced: true, Version: p.version(), Interfaces: p.places[p.plan.keep[0].ID]}
 		if _, err := p.c.opts.Amphorae.Apply(ctx, want); err != nil {
 			p.c.log.Debug("an amphora did not leave in order", "amphora", a.ID, "error", err)
 		}

@@ -137,17 +137,21 @@ func (l Limits) withDefaults() Limits {
 
 // Controller converges the load balancers of its shards.
 type Controller struct {
-	opts    Options
-	limits  Limits
-	log     *slog.Logger
-	light   bool
-	queue   *queue
-	passes  sync.Map // of context.CancelCauseFunc, by load balancer
-	shards  *shards
-	vitals  *vitals
-	waits   waits
-	breaker *Breaker
-	Metrics Metrics
+	opts      Options
+	limits    Limits
+	log       *slog.Logger
+	light     bool
+	queue     *queue
+	passes    sync.Map // of context.CancelCauseFunc, by load balancer
+	shards    *shards
+	vitals    *vitals
+	waits     waits
+	reports   *queue        // amphorae that said something
+	authority chan struct{} // it is another
+	asking    chan struct{} // slots
+	breaker   *Breaker
+	strays    map[string]time.Time // what nobody knows, and since when, for sweep alone
+	Metrics   Metrics
 }
 
 // New returns a controller, which does nothing before Run.
@@ -162,6 +166,7 @@ func New(o Options) *Controller {
 	}
 	return &Controller{
 		opts: o, limits: l, log: o.Log.With("controller", o.Name), light: light, queue: newQueue(), vitals: newVitals(),
+		reports: newQueue(), authority: make(chan struct{}, 1), asking: make(chan struct{}, maxAsking),
 		shards:  newShards(o.Store, o.Name, l.Shards).at(o.Address),
 		breaker: &Breaker{Share: l.Share, Least: l.Least, Parallel: l.Parallel, Every: l.Every, Burst: l.Burst},
 	}
@@ -179,8 +184,11 @@ func (c *Controller) Run(ctx context.Context) error {
 	for range c.limits.Workers {
 		workers.Go(func() { c.workLoop(ctx, work) })
 	}
-	for _, f := range []func(context.Context){c.follow, c.watchdog, c.tend, c.resync} {
+	for _, f := range []func(context.Context){c.follow, c.watchdog, c.tend, c.resync, c.identities} {
 		helpers.Go(func() { f(ctx) })
+	}
+	for range reporters {
+		helpers.Go(func() { c.reportLoop(ctx) })
 	}
 	err := c.shards.run(ctx, c.acquired, c.lost)
 	done := make(chan struct{})
@@ -209,6 +217,9 @@ func (c *Controller) follow(ctx context.Context) {
 		}
 		snap := c.opts.Store.View()
 		for _, r := range refs {
+			if r.Kind == model.KindRecord && r.ID == vaultRecords+authorityRecord {
+				poke(c.authority)
+			}
 			if r.Kind == model.KindClaim && strings.HasPrefix(r.ID, receiverClaims) && !c.light {
 				c.addAll(func(string) bool { return true }) // agents have to know them
 			}
@@ -219,6 +230,14 @@ func (c *Controller) follow(ctx context.Context) {
 				c.queue.add(r.ID)
 			}
 		}
+	}
+}
+
+// poke wakes who waits for the channel, once.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 

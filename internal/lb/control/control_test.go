@@ -44,6 +44,10 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
+	return emptyWorld(t, s)
+}
+
+func emptyWorld(t *testing.T, s *store.Store) *world {
 	return &world{t: t, store: s, vault: &vault{records: map[string]record{}}, id: secret.Identity{Path: t.TempDir() + "/identity.age"},
 		instances: map[string]*driver.Instance{}, configs: map[string]control.Want{}, ports: map[string]driver.Port{}, vips: map[string]bool{}}
 }
@@ -57,6 +61,12 @@ func quick() control.Limits {
 
 // start runs a controller, and returns how to end it.
 func (w *world) start(name string, o control.Options) (stop func()) {
+	w.t.Helper()
+	_, stop = w.run(name, o)
+	return stop
+}
+
+func (w *world) run(name string, o control.Options) (c *control.Controller, stop func()) {
 	w.t.Helper()
 	o.Name, o.Store = name, w.store
 	if o.Network == nil {
@@ -74,7 +84,8 @@ func (w *world) start(name string, o control.Options) (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- control.New(o).Run(ctx) }()
+	c = control.New(o)
+	go func() { done <- c.Run(ctx) }()
 	var once sync.Once
 	stop = func() {
 		once.Do(func() {
@@ -85,7 +96,7 @@ func (w *world) start(name string, o control.Options) (stop func()) {
 		})
 	}
 	w.t.Cleanup(stop)
-	return stop
+	return c, stop
 }
 
 func (w *world) noop() control.Options {
@@ -189,6 +200,7 @@ func (c compute) Ensure(_ context.Context, s driver.Spec) (*driver.Instance, err
 		if boot.Certificate == "" || len(boot.HeartbeatKey) == 0 {
 			c.t.Error("an agent is started without an identity")
 		}
+		_ = c.store.Sync(context.Background()) // the controller may have a store of its own
 		if a, _ := c.store.View().Amphora(s.AmphoraID); a == nil {
 			c.t.Errorf("amphora %s was made and has no record", s.AmphoraID)
 		}
@@ -311,7 +323,8 @@ func (a agents) Apply(_ context.Context, want control.Want) (string, error) {
 		a.alone(want)
 	}
 	a.configs[id] = want
-	return fmt.Sprintf("digest-%d-%v", want.Version, want.Fenced), nil
+	t := want.Tree
+	return fmt.Sprintf("%s fenced=%v key=%d listeners=%d members=%d", t.LB.Name, want.Fenced, want.Amphora.KeyVersion, len(t.Listeners()), len(t.AllMembers())), nil
 }
 
 // alone checks that no two amphorae of one role have an address at a time.

@@ -227,7 +227,7 @@ func TestControllersSideBySideShareTheWorkAndTakeOver(t *testing.T) {
 
 func TestWhatNobodyKnowsIsRemoved(t *testing.T) {
 	w := newWorld(t)
-	old := time.Now().Add(-time.Hour)
+	old := time.Now().Add(time.Hour) // by a clock that is ahead
 	w.instances["lost"] = &driver.Instance{AmphoraID: "lost", LoadBalancerID: "gone", State: driver.Running, Created: old}
 	w.ports["lost"] = driver.Port{ID: "lost", LoadBalancerID: "gone", Created: old}
 	w.start("a", control.Options{})

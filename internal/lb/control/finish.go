@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"slices"
 
 	"github.com/updraft-cloud/updraft/internal/lb/model"
 	"github.com/updraft-cloud/updraft/internal/lb/store"
@@ -13,6 +14,12 @@ func (p *pass) finish(ctx context.Context) error {
 	if p.done() {
 		return nil
 	}
+	uses := refsOf(p.t, stays)
+	unused := slices.DeleteFunc(append(refsOf(p.t, everything), p.t.LB.SecretRefs...), func(ref string) bool { return slices.Contains(uses, ref) })
+	if err := p.c.unregister(ctx, p.t.LB.ID, unused); err != nil {
+		return err
+	}
+	defer p.certify()
 	return p.c.change(ctx, p.t.LB.ID, func(tx *store.Tx, now *store.Tree) error {
 		if now != p.t {
 			return errAgain
@@ -27,15 +34,25 @@ func (p *pass) finish(ctx context.Context) error {
 		if lb.ProvisioningStatus != model.Active {
 			lb.ProvisioningStatus, lb.StatusSince = model.Active, model.Now()
 		}
-		lb.StatusReason, lb.Failover, lb.Applied = "", nil, p.t.Rev
+		lb.StatusReason, lb.Failover, lb.Applied, lb.SecretRefs = "", nil, p.t.Rev, uses
 		return tx.Update(lb)
 	})
+}
+
+// certify has agents get another certificate, of which theirs could not be noted:
+// the pass that started them came to nothing.
+func (p *pass) certify() {
+	for _, a := range p.now {
+		if a.CertExpiration.IsZero() && !p.c.light {
+			poke(p.c.authority)
+		}
+	}
 }
 
 // done reports whether what is stored says already what finish would write.
 func (p *pass) done() bool {
 	lb := p.t.LB
-	if lb.ProvisioningStatus != model.Active || lb.Failover != nil || lb.StatusReason != "" {
+	if lb.ProvisioningStatus != model.Active || lb.Failover != nil || lb.StatusReason != "" || !slices.Equal(lb.SecretRefs, refsOf(p.t, stays)) {
 		return false
 	}
 	for _, k := range p.plan.keep {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,7 +21,7 @@ func (c *Controller) remove(ctx context.Context, t *store.Tree) error {
 	errs := make([]error, len(amphorae))
 	var g errgroup.Group
 	for i, a := range amphorae {
-		g.Go(func() error { errs[i] = c.destroy(ctx, a); return nil })
+		g.Go(func() error { errs[i] = safely(func() error { return c.destroy(ctx, a) }); return nil })
 	}
 	_ = g.Wait() // the errors are in errs
 	if err := errors.Join(errs...); err != nil {
@@ -81,33 +83,48 @@ func vipOf(lb *model.LoadBalancer) driver.VIP {
 
 // release tells the key manager that the load balancer uses nothing any longer.
 func (c *Controller) release(ctx context.Context, t *store.Tree) error {
+	return c.unregister(ctx, t.LB.ID, append(refsOf(t, everything), t.LB.SecretRefs...))
+}
+
+func (c *Controller) unregister(ctx context.Context, lb string, refs []string) error {
 	consumers, ok := c.opts.Secrets.(driver.Consumers)
 	if !ok {
 		return nil
 	}
-	for ref := range refsOf(t) {
-		if err := consumers.Unregister(ctx, ref, t.LB.ID); err != nil && !errors.Is(err, driver.ErrNotFound) {
+	for _, ref := range refs {
+		if err := consumers.Unregister(ctx, ref, lb); err != nil && !errors.Is(err, driver.ErrNotFound) {
 			return fmt.Errorf("cannot take the load balancer out of the users of a secret: %w", err)
 		}
 	}
 	return nil
 }
 
-// refsOf returns the secrets that a load balancer uses.
-func refsOf(t *store.Tree) map[string]bool {
+func everything(model.Object) bool { return true }
+
+// stays reports whether something is not being deleted.
+func stays(o model.Object) bool { return o.Common().ProvisioningStatus != model.PendingDelete }
+
+// refsOf returns the secrets that a load balancer uses for what of it counts.
+func refsOf(t *store.Tree, counts func(model.Object) bool) []string {
 	refs := map[string]bool{}
 	for _, l := range t.Listeners() {
+		if !counts(l) {
+			continue
+		}
 		for _, r := range append([]string{l.DefaultTLSContainerRef, l.ClientCATLSRef, l.ClientCRLRef}, l.SNIContainerRefs...) {
 			refs[r] = true
 		}
 	}
 	for _, p := range t.Pools() {
+		if !counts(p) {
+			continue
+		}
 		for _, r := range []string{p.TLSContainerRef, p.CATLSContainerRef, p.CRLContainerRef} {
 			refs[r] = true
 		}
 	}
 	delete(refs, "")
-	return refs
+	return slices.Sorted(maps.Keys(refs))
 }
 
 func statsID(a *model.Amphora) string {

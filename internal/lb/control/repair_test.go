@@ -197,3 +197,104 @@ func TestTheControllersOwnCertificateIsRenewed(t *testing.T) {
 		t.Error("it is the same after three years")
 	}
 }
+
+func TestAFaultOfOneLoadBalancerIsItsOwn(t *testing.T) {
+	w := newWorld(t)
+	w.start("a", control.Options{})
+	poison := model.NewID()
+	w.faults(func(op, id string) error {
+		if op == "port" && strings.Contains(id, poison) {
+			panic("it cannot be")
+		}
+		return nil
+	})
+	id := w.create(func(lb *model.LoadBalancer) { lb.VIP.NetworkID, lb.VIP.SubnetID = poison, poison+"4" })
+	if tree := w.awaitStatus(id, model.Error); !strings.Contains(tree.LB.StatusReason, "it cannot be") {
+		t.Errorf("the reason is %q", tree.LB.StatusReason)
+	}
+	w.awaitStatus(w.create(), model.Active)
+	w.faults(nil)
+	w.awaitStatus(id, model.Active)
+}
+
+// keys is a key manager that wants to know who uses a secret.
+type keys struct {
+	driver.Secrets
+	*world
+}
+
+func (k keys) Register(context.Context, string, string) error { return nil }
+
+func (k keys) Unregister(_ context.Context, ref, _ string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.did("unregister", ref)
+}
+
+func TestTheKeyManagerHearsOfWhatIsNotUsedAnyLonger(t *testing.T) {
+	w := newWorld(t)
+	w.start("a", control.Options{Secrets: keys{nil, w}})
+	id := w.create()
+	w.awaitStatus(id, model.Active)
+	l := &model.Listener{Base: model.Base{ID: model.NewID(), AdminStateUp: true, ProvisioningStatus: model.PendingCreate}, LoadBalancerID: id,
+		Protocol: model.ProtocolTerminatedHTTPS, ProtocolPort: 443, DefaultTLSContainerRef: "first", SNIContainerRefs: []string{"other"}}
+	change := func(f func(tx *store.Tx) error) {
+		t.Helper()
+		w.update(func(tx *store.Tx) error {
+			if err := tx.LockForChild(id); err != nil {
+				return err
+			}
+			return f(tx)
+		})
+		w.awaitStatus(id, model.Active)
+	}
+	told := func() (out []string) {
+		for _, d := range w.done() {
+			if ref, ok := strings.CutPrefix(d, "unregister "); ok {
+				out = append(out, ref)
+			}
+		}
+		return out
+	}
+	change(func(tx *store.Tx) error { return tx.Create(l) })
+	if got := told(); len(got) != 0 {
+		t.Errorf("what is used was taken out: %q", got)
+	}
+	change(func(tx *store.Tx) error {
+		n := tx.Tree(id).Listener(l.ID).Clone()
+		n.DefaultTLSContainerRef, n.ProvisioningStatus = "second", model.PendingUpdate
+		return tx.Update(n)
+	})
+	if got := strings.Join(told(), " "); got != "first" {
+		t.Errorf("after another certificate was chosen: %q", got)
+	}
+	change(func(tx *store.Tx) error {
+		tx.SetProvisioning(model.KindListener, l.ID, model.PendingDelete)
+		return nil
+	})
+	for _, ref := range []string{"second", "other"} {
+		if got := strings.Join(told(), " "); !strings.Contains(got, ref) {
+			t.Errorf("after the listener was deleted %q is not among %q", ref, got)
+		}
+	}
+}
+
+func TestACertificateThatWasNotNotedIsRenewedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	l := quick()
+	l.Grace = time.Hour // nothing is renewed by the clock
+	failed := false
+	w.faults(func(op, _ string) error {
+		if op == "apply" && !failed {
+			failed = true // the pass that has started the agent comes to nothing
+			return errBroken
+		}
+		return nil
+	})
+	w.start("a", control.Options{Limits: l})
+	id := w.create()
+	w.await(id, "known with its certificate", func(t *store.Tree) bool {
+		a := t.Amphorae()
+		return len(a) == 1 && a[0].Status == model.AmphoraAllocated && !a[0].CertExpiration.IsZero() && a[0].CertGeneration == 1
+	})
+}

@@ -6,38 +6,52 @@ import (
 
 	"github.com/updraft-cloud/updraft/internal/lb/model"
 	"github.com/updraft-cloud/updraft/internal/lb/store"
-	"github.com/updraft-cloud/updraft/internal/secret/pki"
 )
 
-// tend does what has time: it removes what nobody knows, purges what was deleted
-// long ago, and renews certificates.
+// tend does what has time: it removes what nobody knows, and purges what was
+// deleted long ago.
 func (c *Controller) tend(ctx context.Context) {
-	every := min(c.limits.Grace, 30*time.Second)
-	for tick(ctx, every) {
-		if err := c.opts.Authority.refreshIfSet(ctx); err != nil {
-			c.log.Warn("cannot read the agents' certificate authority", "error", err)
-		}
+	for tick(ctx, c.tendEvery()) {
 		c.purge(ctx)
-		c.renew(ctx)
 		if c.shards.has(c.shards.names[0]) { // one of all controllers
 			c.sweep(ctx)
 		}
 	}
 }
 
-// sweep removes instances, ports and reserved addresses that no record leads to.
-// Whatever is younger than the grace may be about to be recorded.
+func (c *Controller) tendEvery() time.Duration { return min(c.limits.Grace, 30*time.Second) }
+
+// sweep removes instances, ports and reserved addresses that no record leads to,
+// after they were seen to be so for the grace: before, they may be about to be
+// recorded. What their makers' clocks say of their age does not count.
 func (c *Controller) sweep(ctx context.Context) {
 	if c.light {
 		return
 	}
-	limit := time.Now().Add(-c.limits.Grace)
+	seen := map[string]time.Time{}
+	defer func() { c.strays = seen }()
+	c.sweepInstances(ctx, seen)
+	c.sweepPorts(ctx, seen)
+}
+
+// stray notes that something was seen that nobody knows, and reports whether that
+// has been so for the grace.
+func (c *Controller) stray(id string, seen map[string]time.Time) bool {
+	since, ok := c.strays[id]
+	if !ok {
+		since = time.Now()
+	}
+	seen[id] = since
+	return time.Since(since) >= c.limits.Grace
+}
+
+func (c *Controller) sweepInstances(ctx context.Context, seen map[string]time.Time) {
 	instances, err := c.opts.Compute.List(ctx)
 	if err != nil {
 		c.log.Warn("cannot list the instances", "error", err)
 	}
 	for _, in := range instances {
-		if in.Created.After(limit) || c.known(ctx, in.LoadBalancerID, in.AmphoraID) {
+		if c.known(ctx, in.LoadBalancerID, in.AmphoraID) || !c.stray("instance "+in.AmphoraID, seen) {
 			continue
 		}
 		c.log.Info("an instance that nobody knows is removed", "amphora", in.AmphoraID, "loadbalancer", in.LoadBalancerID)
@@ -45,12 +59,15 @@ func (c *Controller) sweep(ctx context.Context) {
 			c.log.Warn("cannot remove an instance", "amphora", in.AmphoraID, "error", err)
 		}
 	}
+}
+
+func (c *Controller) sweepPorts(ctx context.Context, seen map[string]time.Time) {
 	ports, err := c.opts.Network.Ports(ctx, "")
 	if err != nil {
 		c.log.Warn("cannot list the ports", "error", err)
 	}
 	for _, p := range ports {
-		if p.Created.After(limit) || c.known(ctx, p.LoadBalancerID, p.AmphoraID) && !c.left(ctx, p.AmphoraID, p.NetworkID) {
+		if c.known(ctx, p.LoadBalancerID, p.AmphoraID) && !c.left(ctx, p.AmphoraID, p.NetworkID) || !c.stray("port "+p.ID, seen) {
 			continue
 		}
 		c.log.Info("a port that nobody needs is removed", "port", p.ID, "loadbalancer", p.LoadBalancerID)
@@ -112,46 +129,4 @@ func (c *Controller) purge(ctx context.Context) {
 			c.log.Warn("cannot purge a deleted load balancer", "loadbalancer", t.LB.ID, "error", err)
 		}
 	}
-}
-
-// renew gives agents new certificates: a third of their life before the end, or
-// when the authority is being replaced.
-func (c *Controller) renew(ctx context.Context) {
-	if c.opts.Authority == nil || c.light {
-		return
-	}
-	c.eachAmphora(func(a *model.Amphora) {
-		if time.Until(a.CertExpiration) > pki.LeafLife/3 && a.CertGeneration == c.opts.Authority.Generation() || ctx.Err() != nil {
-			return
-		}
-		if err := c.renewOne(ctx, a); err != nil {
-			c.log.Warn("cannot renew the certificate of an agent", "amphora", a.ID, "error", err)
-		}
-	})
-}
-
-func (c *Controller) renewOne(ctx context.Context, a *model.Amphora) error {
-	ctx, cancel := context.WithTimeout(ctx, passDeadline)
-	defer cancel()
-	generation := c.opts.Authority.Generation()
-	cert, key, err := c.opts.Authority.Issue(a.ID)
-	if err != nil {
-		return err
-	}
-	if err := c.opts.Amphorae.Renew(ctx, a, cert, key, c.opts.Authority.Bundle()); err != nil {
-		return err
-	}
-	left, err := pki.Left(cert, time.Now())
-	if err != nil {
-		return err
-	}
-	return c.change(ctx, a.LoadBalancerID, func(tx *store.Tx, now *store.Tree) error {
-		cur := now.Amphora(a.ID)
-		if cur == nil {
-			return nil
-		}
-		d := cur.Clone()
-		d.CertExpiration, d.CertGeneration = time.Now().Add(left).UTC().Truncate(time.Second), generation
-		return tx.Update(d)
-	})
 }

@@ -50,6 +50,13 @@ func (v *vitals) born(a *model.Amphora, now time.Time) {
 	v.of(a.ID, a.LoadBalancerID, now).heard = now
 }
 
+// begin begins to wait for heartbeats, if nobody has.
+func (v *vitals) begin(a *model.Amphora, now time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.of(a.ID, a.LoadBalancerID, now)
+}
+
 // alive notes that an amphora answered.
 func (v *vitals) alive(id string, now time.Time, ok bool) {
 	v.mu.Lock()

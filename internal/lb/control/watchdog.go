@@ -7,7 +7,6 @@ import (
 
 	"github.com/updraft-cloud/updraft/internal/lb/driver"
 	"github.com/updraft-cloud/updraft/internal/lb/model"
-	"github.com/updraft-cloud/updraft/internal/lb/store"
 )
 
 const (
@@ -132,85 +131,4 @@ func (c *Controller) stopped(ctx context.Context) {
 			c.replace(ctx, a, "its instance has stopped")
 		}
 	})
-}
-
-// Heartbeat takes what an amphora said. Whether it is genuine and no repetition
-// was found out before.
-func (c *Controller) Heartbeat(ctx context.Context, amphoraID string, r Report) {
-	a, t := c.opts.Store.View().Amphora(amphoraID)
-	if a == nil || !c.shards.mine(t.LB.ID) {
-		return
-	}
-	now := time.Now()
-	c.vitals.heard(a.ID, t.LB.ID, now, r)
-	c.Metrics.heartbeat()
-	if r.Digest != a.Applied && a.Status == model.AmphoraAllocated && t.LB.ProvisioningStatus == model.Active {
-		c.queue.add(t.LB.ID) // it has something else than it was given
-	}
-	if c.speaks(t, a, now) {
-		c.tell(ctx, t, r)
-	}
-	if c.vitals.due(a.ID, now, c.limits.Statistics) {
-		stats := &model.AmphoraStats{LoadBalancerID: t.LB.ID, AmphoraID: a.ID, ReportedAt: now.UTC().Truncate(time.Microsecond), Listeners: r.Stats}
-		if err := c.change(ctx, t.LB.ID, func(tx *store.Tx, now *store.Tree) error {
-			if now.Amphora(a.ID) == nil {
-				return nil
-			}
-			return tx.Put(stats)
-		}); err != nil {
-			c.log.Debug("counters were not stored", "amphora", a.ID, "error", err)
-		}
-	}
-}
-
-// speaks reports whether the amphora's view of members and listeners counts: of
-// several the one that has the traffic, as long as it is heard.
-func (c *Controller) speaks(t *store.Tree, a *model.Amphora, now time.Time) bool {
-	if a.Role != model.RoleBackup {
-		return true
-	}
-	for _, b := range t.Amphorae() {
-		if _, at, ok := c.vitals.last(b.ID); ok && b.Role == model.RoleMaster && now.Sub(at) < c.limits.Silence {
-			return false
-		}
-	}
-	return true
-}
-
-// tell stores operating statuses, if they changed.
-func (c *Controller) tell(ctx context.Context, t *store.Tree, r Report) {
-	if t.LB.ProvisioningStatus.Pending() || len(changed(t, operating(t, r))) == 0 {
-		return // what a report of a moment ago says about a change is not yet true
-	}
-	err := c.change(ctx, t.LB.ID, func(tx *store.Tx, now *store.Tree) error {
-		if now.LB.ProvisioningStatus.Pending() {
-			return nil
-		}
-		for ref, s := range changed(now, operating(now, r)) {
-			tx.SetOperating(ref.Kind, ref.ID, s)
-		}
-		return nil
-	})
-	if err != nil {
-		c.log.Debug("operating statuses were not stored", "loadbalancer", t.LB.ID, "error", err)
-	}
-}
-
-// changed returns those statuses that are not what is stored.
-func changed(t *store.Tree, s statuses) map[model.Ref]model.OperatingStatus {
-	out := map[model.Ref]model.OperatingStatus{}
-	note := func(k model.Kind, b *model.Base) {
-		if v, ok := s[b.ID]; ok && v != b.OperatingStatus {
-			out[model.Ref{Kind: k, ID: b.ID}] = v
-		}
-	}
-	note(model.KindLoadBalancer, &t.LB.Base)
-	for _, k := range []model.Kind{model.KindListener, model.KindPool, model.KindMember} {
-		for _, o := range t.Children(k) {
-			if o, ok := o.(model.Object); ok {
-				note(k, o.Common())
-			}
-		}
-	}
-	return out
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/lb/driver"
@@ -45,7 +46,7 @@ func (c *Controller) workLoop(ctx, work context.Context) {
 // one makes a pass over a load balancer.
 func (c *Controller) one(ctx context.Context, id string) {
 	start := time.Now()
-	err := c.converge(ctx, id)
+	err := safely(func() error { return c.converge(ctx, id) })
 	if errors.Is(err, errInterrupted) {
 		err = errAgain
 	}
@@ -63,6 +64,17 @@ func (c *Controller) one(ctx context.Context, id string) {
 		c.note(ctx, id, err)
 		c.queue.done(id, true, pause)
 	}
+}
+
+// safely makes a panic an error, of one load balancer alone: it would end one
+// controller after the other, and with them the work on all.
+func safely(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a fault of the controller: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f()
 }
 
 // pause grows with failures, and is spread, so that what failed together is not

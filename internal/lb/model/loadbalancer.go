@@ -42,6 +42,8 @@ type LoadBalancer struct {
 	Deleting bool `json:"deleting,omitempty"`
 	// Failover is a failover that was asked for and is not yet done.
 	Failover *Failover `json:"failover,omitempty"`
+	// SecretRefs are those of which the key manager was told that they are used.
+	SecretRefs []string `json:"secret_refs,omitempty"`
 	// StatusSince is when the provisioning status became what it is.
 	StatusSince time.Time `json:"status_since,omitzero"`
 	// StatusReason says why the status is ERROR, or what a PENDING waits for.
@@ -71,9 +73,10 @@ func (*LoadBalancer) Kind() Kind { return KindLoadBalancer }
 func (l *LoadBalancer) Clone() *LoadBalancer {
 	c := *l
 	c.Tags, c.AdditionalVIPs, c.VIPSGIDs = slices.Clone(l.Tags), slices.Clone(l.AdditionalVIPs), slices.Clone(l.VIPSGIDs)
+	c.SecretRefs = slices.Clone(l.SecretRefs)
 	if l.Failover != nil {
 		f := *l.Failover
-		f.Replaced = slices.Clone(f.Replaced)
+		f.Targets, f.Replaced = slices.Clone(f.Targets), slices.Clone(f.Replaced)
 		c.Failover = &f
 	}
 	return &c

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/lb/amphora/beat"
@@ -58,18 +59,15 @@ func (r *runner) agents(ctx context.Context, o *control.Options, m driver.Manage
 	r.conn = conn
 	o.Authority, o.Address = authority, address
 	o.Receivers = func() []string { return control.Receivers(r.s.store.View(), address) }
-	o.Amphorae = agents.New(agents.Options{Management: m, Authority: authority, Secrets: o.Secrets, Receivers: o.Receivers, Heartbeat: o.Limits.HeartbeatInterval()})
 	r.receiver = beat.NewReceiver(func(id string) [][]byte {
 		a, _ := r.s.store.View().Amphora(id)
 		if a == nil {
 			return nil
 		}
-		keys := [][]byte{authority.HeartbeatKey(id, a.KeyVersion)}
-		if a.KeyVersion > 1 {
-			keys = append(keys, authority.HeartbeatKey(id, a.KeyVersion-1))
-		}
-		return keys
-	})
+		return authority.HeartbeatKeys(id, a.KeyVersion)
+	}, func(id string) { r.Ask(id) })
+	o.Amphorae = agents.New(agents.Options{Management: m, Authority: authority, Secrets: o.Secrets, Receivers: o.Receivers,
+		Heartbeat: o.Limits.HeartbeatInterval(), Beats: r.receiver.Seed})
 	return nil
 }
 
@@ -78,16 +76,34 @@ func (r *runner) Run(ctx context.Context) error {
 	if r.conn == nil {
 		return r.Controller.Run(ctx)
 	}
-	heard := make(chan struct{})
-	go func() { defer close(heard); r.listen(ctx) }()
+	var heard sync.WaitGroup
+	heard.Go(r.listen)
+	heard.Go(func() { r.forget(ctx) })
 	err := r.Controller.Run(ctx)
 	_ = r.conn.Close() // listen ends by it
-	<-heard
+	heard.Wait()
 	return err
 }
 
+// forgetEvery is how often amphorae that are no more are forgotten.
+const forgetEvery = time.Minute
+
+func (r *runner) forget(ctx context.Context) {
+	tick := time.NewTicker(forgetEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			view := r.s.store.View()
+			r.receiver.Keep(func(id string) bool { a, _ := view.Amphora(id); return a != nil })
+		}
+	}
+}
+
 // listen takes heartbeats until the connection is closed.
-func (r *runner) listen(ctx context.Context) {
+func (r *runner) listen() {
 	buf := make([]byte, beat.MaxDatagram)
 	for {
 		n, from, err := r.conn.ReadFrom(buf)
@@ -104,7 +120,7 @@ func (r *runner) listen(ctx context.Context) {
 			r.s.Log.Debug("a heartbeat was not taken", "from", from, "error", err)
 			continue
 		}
-		r.Heartbeat(ctx, b.Amphora, reportOf(b))
+		r.Heartbeat(b.Amphora, reportOf(b))
 	}
 }
 

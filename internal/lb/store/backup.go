@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -132,6 +133,9 @@ func (s *Store) Restore(ctx context.Context, from io.Reader) error {
 	if v := s.View(); v.Len() > 0 || v.misc.Len() > 0 {
 		return ErrNotEmpty
 	}
+	if lines, err = restored(lines); err != nil {
+		return fmt.Errorf("cannot restore the store: %w", err)
+	}
 	// Load balancers come last: what is not yet whole is not seen.
 	for _, lbs := range []bool{false, true} {
 		var ops []clientv3.Op
@@ -164,6 +168,39 @@ func chunk(ops []clientv3.Op) int {
 	}
 	return min(restoreKeys, len(ops))
 }
+
+// restoredRecord says where versions begin since the last restoration.
+const restoredRecord = "service/restored"
+
+// restored adds where versions begin from now on: after all that there ever were,
+// of this store and of what was lost. Revisions begin anew with an empty etcd, and
+// amphorae, which outlive it, refuse what is older than what they have.
+func restored(lines []backupLine) ([]backupLine, error) {
+	const revisions = 1 << 40 // more than a store ever has
+	rec := &model.Record{Name: restoredRecord}
+	key := keyOf(rec.Kind(), rec.Place())
+	begin := uint64(time.Now().UnixMicro())
+	for _, l := range lines {
+		if o, err := decode(model.KindRecord, l.Value); l.Key == key && err == nil {
+			begin = max(begin, begins(o.(*model.Record))+revisions)
+		}
+	}
+	rec.Data = strconv.AppendUint(nil, begin, 10)
+	value, err := encode(rec)
+	lines = slices.DeleteFunc(lines, func(l backupLine) bool { return l.Key == key })
+	return append(lines, backupLine{key, []byte(value)}), err
+}
+
+func begins(r *model.Record) uint64 {
+	if r == nil {
+		return 0
+	}
+	n, _ := strconv.ParseUint(string(r.Data), 10, 64) // it is the store's own
+	return n
+}
+
+// Version numbers a tree: it grows with every change of it, also over restorations.
+func (s *Snapshot) Version(t *Tree) uint64 { return begins(s.Record(restoredRecord)) + uint64(t.Rev) }
 
 func (s *Store) putAll(ctx context.Context, ops []clientv3.Op) error {
 	for len(ops) > 0 {

@@ -398,7 +398,23 @@ func testBackup(r rig) {
 		r.Errorf("restored: %+v", t)
 	}
 	mustCheck(r.T, fresh)
+	// Amphorae have versions of the store that was lost, and refuse older ones.
+	last := r.View().Version(r.View().Tree(lb.ID))
+	if v := fresh.View().Version(fresh.View().Tree(lb.ID)); v <= last+1<<20 {
+		r.Errorf("version %d after the restoration comes too soon after %d", v, last)
+	}
 	update(r.T, fresh, func(tx *Tx) error { return tx.LockForUpdate(lb.ID) })
+	var second bytes.Buffer
+	if err := fresh.Backup(context.Background(), &second); err != nil {
+		r.Fatal(err)
+	}
+	again := open(r.T, Options{Dir: dirOf(r.T)})
+	if err := again.Restore(context.Background(), &second); err != nil {
+		r.Fatal(err)
+	}
+	if a, b := fresh.View().Version(fresh.View().Tree(lb.ID)), again.View().Version(again.View().Tree(lb.ID)); b <= a {
+		r.Errorf("version %d after the second restoration, and %d before", b, a)
+	}
 }
 
 func testPanic(r rig) {

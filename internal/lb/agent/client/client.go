@@ -12,7 +12,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -43,25 +42,10 @@ func New(o Options, amphoraID, address string) *Client {
 			MinVersion:           tls.VersionTLS13,
 			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return o.Certificate() },
 			InsecureSkipVerify:   true, // verified below, by the id instead of a host name
-			VerifyConnection:     verify(o.Authority, amphoraID),
+			VerifyConnection:     amphora.Trust(o.Authority, x509.ExtKeyUsageServerAuth, amphoraID),
 		},
 	}
 	return &Client{http: &http.Client{Transport: t}, base: "https://" + address}
-}
-
-func verify(authority *x509.CertPool, id string) func(tls.ConnectionState) error {
-	return func(s tls.ConnectionState) error {
-		leaf := s.PeerCertificates[0]
-		others := x509.NewCertPool()
-		for _, c := range s.PeerCertificates[1:] {
-			others.AddCert(c)
-		}
-		_, err := leaf.Verify(x509.VerifyOptions{Roots: authority, Intermediates: others, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
-		if err == nil && leaf.Subject.CommonName != id {
-			err = fmt.Errorf("the certificate is of %q and not of the amphora %s", leaf.Subject.CommonName, id)
-		}
-		return err
-	}
 }
 
 // Close ends idle connections.

@@ -3,8 +3,9 @@
 //
 // It guarantees that what Open returns was written by who has the key, and not
 // returned before: datagrams are sealed with AES-256-GCM, numbered within a
-// start of the agent, and the starts are numbered, too. A receiver takes several
-// keys of one amphora, so that a key can be changed while beats arrive.
+// start of the agent, and the starts are numbered, too. A receiver that has just
+// begun learns the numbers from the agent, over TLS. It takes several keys of one
+// amphora, so that a key can be changed while beats arrive.
 //
 // Counters are totals since the amphora was made, not differences: a datagram
 // that is lost loses nothing, one that two controllers receive counts once.

@@ -43,7 +43,7 @@ func knows(keys ...[]byte) func(string) [][]byte {
 }
 
 func TestWhatIsSentArrives(t *testing.T) {
-	got, err := beat.NewReceiver(knows(newKey)).Open(sealed(t, a(1, 1), newKey))
+	got, err := receiver(knows(newKey)).Open(sealed(t, a(1, 1), newKey))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestWhatIsSentArrives(t *testing.T) {
 }
 
 func TestTheKeyCanBeChangedWhileBeatsArrive(t *testing.T) {
-	r := beat.NewReceiver(knows(newKey, oldKey))
+	r := receiver(knows(newKey, oldKey))
 	for i, key := range [][]byte{oldKey, newKey, oldKey} {
 		if _, err := r.Open(sealed(t, a(1, uint64(i+1)), key)); err != nil {
 			t.Errorf("beat %d: %v", i, err)
@@ -69,14 +69,14 @@ func TestForgeriesAreRefused(t *testing.T) {
 		"another key": sealed(t, a(1, 1), []byte("guess")), "unknown amphora": sealed(t, stranger, newKey),
 		"cut off": good[:len(good)-1], "longer": append(bytes.Clone(good), 0), "head only": good[:10], "empty": nil,
 	} {
-		if _, err := beat.NewReceiver(knows(newKey)).Open(data); err == nil {
+		if _, err := receiver(knows(newKey)).Open(data); err == nil {
 			t.Errorf("%s was taken", name)
 		}
 	}
 	for i := range good {
 		data := bytes.Clone(good)
 		data[i] ^= 1
-		if _, err := beat.NewReceiver(knows(newKey)).Open(data); err == nil {
+		if _, err := receiver(knows(newKey)).Open(data); err == nil {
 			t.Errorf("byte %d was changed, and it was taken", i)
 		}
 	}
@@ -85,10 +85,23 @@ func TestForgeriesAreRefused(t *testing.T) {
 	}
 }
 
+// receiver is one that knows the beginning of all.
+func receiver(keys func(string) [][]byte) *beat.Receiver {
+	r := beat.NewReceiver(keys, func(string) {})
+	r.Seed("a", 0, 0)
+	r.Seed("b", 0, 0)
+	return r
+}
+
 func TestOnlyWhatIsNewerIsTaken(t *testing.T) {
-	r := beat.NewReceiver(knows(newKey))
+	asked := 0
+	r := beat.NewReceiver(knows(newKey), func(string) { asked++ })
+	recorded := sealed(t, a(5, 9), newKey)
+	if _, err := r.Open(recorded); !errors.Is(err, beat.ErrUnseeded) || asked != 1 {
+		t.Errorf("after a restart a beat was taken: %v, and asked %d times", err, asked)
+	}
 	r.Seed("a", 5, 10)
-	r.Seed("a", 4, 99) // older than what is known
+	r.Seed("a", 5, 3) // answered before, and came later
 	for _, tc := range []struct {
 		boot, seq uint64
 		ok        bool
@@ -98,8 +111,12 @@ func TestOnlyWhatIsNewerIsTaken(t *testing.T) {
 			t.Errorf("start %d, beat %d: %v", tc.boot, tc.seq, err)
 		}
 	}
-	r.Forget("a")
-	if _, err := r.Open(sealed(t, a(1, 1), newKey)); err != nil {
+	r.Seed("a", 2, 7) // it has lost its memory
+	if _, err := r.Open(sealed(t, a(2, 8), newKey)); err != nil {
+		t.Errorf("of an agent that began anew: %v", err)
+	}
+	r.Keep(func(string) bool { return false })
+	if _, err := r.Open(sealed(t, a(2, 9), newKey)); !errors.Is(err, beat.ErrUnseeded) {
 		t.Errorf("after it was forgotten: %v", err)
 	}
 }
@@ -122,7 +139,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(sealed(f, a(1, 1), newKey))
 	f.Add([]byte("UB1\xffa"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := beat.NewReceiver(func(string) [][]byte { return [][]byte{oldKey} })
+		r := receiver(func(string) [][]byte { return [][]byte{oldKey} })
 		if b, err := r.Open(data); err == nil {
 			t.Errorf("%+v was taken without a key", b)
 		}

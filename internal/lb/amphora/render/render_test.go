@@ -317,7 +317,7 @@ func TestOnlyMembersAreChangedAtRunTime(t *testing.T) {
 			m := *member(x, x.Pools[0].ID)
 			m.ID = "member-new"
 			x.Members = append(x.Members, &m)
-		}, -1},
+		}, 3},
 		{"a listener", func(x *render.Tree) { x.Listeners[0].ConnectionLimit = 9 }, -1},
 		{"an algorithm", func(x *render.Tree) { x.Pools[0].LBAlgorithm = model.LeastConnections }, -1},
 	} {

@@ -34,7 +34,10 @@ func (r *Remote) Apply(ctx context.Context, want control.Want) (string, error) {
 	}
 	for {
 		err := r.call(want.Amphora, func(agent *client.Client) error {
-			_, err := agent.Apply(ctx, c)
+			done, err := agent.Apply(ctx, c)
+			if err == nil {
+				r.opts.Beats(want.Amphora.ID, done.Boot, done.Seq)
+			}
 			return err
 		})
 		if err == nil {
@@ -54,7 +57,10 @@ func (r *Remote) Apply(ctx context.Context, want control.Want) (string, error) {
 // Probe asks the agent for its status.
 func (r *Remote) Probe(ctx context.Context, a *model.Amphora) error {
 	return r.call(a, func(agent *client.Client) error {
-		_, err := agent.Status(ctx)
+		s, err := agent.Status(ctx)
+		if err == nil {
+			r.opts.Beats(a.ID, s.Boot, s.Seq)
+		}
 		return err
 	})
 }

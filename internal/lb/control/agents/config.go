@@ -31,21 +31,27 @@ type Options struct {
 	// Receivers are the addresses of all controllers.
 	Receivers func() []string
 	Heartbeat time.Duration
+	// Beats, if set, is told which beat an agent has sent last.
+	Beats func(amphora string, boot, seq uint64)
 }
 
 // Remote is the side of the amphorae.
 type Remote struct {
 	opts   Options
 	agents *clients
-	// registered has who was told to the key manager.
-	registered sync.Map
+	// registered has the refs of each load balancer that the key manager was told of.
+	mu         sync.Mutex
+	registered map[string]map[string]bool
 }
 
 var _ control.Amphorae = (*Remote)(nil)
 
 // New returns the side of the amphorae.
 func New(o Options) *Remote {
-	return &Remote{opts: o, agents: &clients{management: o.Management, authority: o.Authority, byID: map[string]known{}}}
+	if o.Beats == nil {
+		o.Beats = func(string, uint64, uint64) {}
+	}
+	return &Remote{opts: o, agents: &clients{management: o.Management, authority: o.Authority, byID: map[string]known{}}, registered: map[string]map[string]bool{}}
 }
 
 // Digest names what an amphora shall do.
@@ -177,11 +183,11 @@ func keep(b *model.Base, stays map[string]bool, parent string) bool {
 
 // secrets fetches what the refs of a load balancer stand for, as PEM.
 func (r *Remote) secrets(ctx context.Context, t *store.Tree) (map[string][]byte, error) {
-	out := map[string][]byte{}
-	for ref, pair := range refs(t) {
-		if err := r.register(ctx, ref, t.LB.ID); err != nil {
-			return nil, err
-		}
+	out, all := map[string][]byte{}, refs(t)
+	if err := r.register(ctx, t.LB.ID, all); err != nil {
+		return nil, err
+	}
+	for ref, pair := range all {
 		if pair {
 			c, err := r.opts.Secrets.Certificate(ctx, ref)
 			if err != nil {
@@ -199,19 +205,30 @@ func (r *Remote) secrets(ctx context.Context, t *store.Tree) (map[string][]byte,
 	return out, nil
 }
 
-// register tells the key manager, once for each process, who uses a secret.
-func (r *Remote) register(ctx context.Context, ref, lb string) error {
+// register tells the key manager who uses which secrets: what it was told by this
+// process, and is used since, it is not told again.
+func (r *Remote) register(ctx context.Context, lb string, refs map[string]bool) error {
 	consumers, ok := r.opts.Secrets.(driver.Consumers)
 	if !ok {
 		return nil
 	}
-	if _, done := r.registered.Load(ref + " " + lb); done {
-		return nil
+	r.mu.Lock()
+	told := r.registered[lb]
+	r.mu.Unlock()
+	now := map[string]bool{}
+	for ref := range refs {
+		if !told[ref] {
+			if err := consumers.Register(ctx, ref, lb); err != nil {
+				return fmt.Errorf("cannot say who uses the secret %s: %w", ref, err)
+			}
+		}
+		now[ref] = true
 	}
-	if err := consumers.Register(ctx, ref, lb); err != nil {
-		return fmt.Errorf("cannot say who uses the secret %s: %w", ref, err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.registered[lb] = now; len(now) == 0 {
+		delete(r.registered, lb)
 	}
-	r.registered.Store(ref+" "+lb, true)
 	return nil
 }
 
