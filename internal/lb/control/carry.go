@@ -98,6 +98,7 @@ func (p *pass) again() error {
 		return errAgain
 	}
 	p.t, p.plan = t, planOf(t)
+	p.c.queue.begin(t.LB.ID, matter(t))
 	return nil
 }
 

@@ -22,6 +22,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -227,7 +228,7 @@ func (c *Controller) follow(ctx context.Context) {
 				continue
 			}
 			if t := snap.Tree(r.ID); t != nil && c.due(t) {
-				c.queue.add(r.ID)
+				c.queue.heard(r.ID, matter(t))
 			}
 		}
 	}
@@ -251,6 +252,21 @@ func (c *Controller) due(t *store.Tree) bool {
 	}
 	p := planOf(t)
 	return len(p.missing)+len(p.doomed)+len(p.useless) > 0 || pushAsked(t)
+}
+
+// matter is what a pass over a load balancer is about. Not in it is why it does
+// not come on: to note that must not end the pause before the next try.
+func matter(t *store.Tree) string {
+	lb := t.LB
+	var b strings.Builder
+	fmt.Fprint(&b, lb.ProvisioningStatus, lb.StatusSince.UnixMicro(), lb.RequestID, lb.Deleting)
+	if lb.Failover != nil {
+		fmt.Fprint(&b, lb.Failover.RequestedAt.UnixMicro(), lb.Failover.Replaced)
+	}
+	for _, a := range t.Amphorae() {
+		fmt.Fprint(&b, a.ID, a.Status, a.ConfigPush)
+	}
+	return b.String()
 }
 
 // pushAsked reports whether somebody asked for an agent's configuration.

@@ -21,6 +21,7 @@ type entry struct {
 	again           bool // added while it was worked on
 	failures        int
 	timer           *time.Timer
+	matter          string // what the work was about that is under way, or failed last
 }
 
 func newQueue() *queue {
@@ -57,6 +58,24 @@ func (q *queue) addLocked(id string) {
 		q.ready = append(q.ready, id)
 		q.signal()
 	}
+}
+
+// begin notes what the work on an item is about.
+func (q *queue) begin(id, matter string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.of(id).matter = matter
+}
+
+// heard makes the item due if it is about something else than the work that is
+// under way, or that failed and is tried again after its pause.
+func (q *queue) heard(id, matter string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e := q.state[id]; e != nil && e.matter == matter && (e.working || e.timer != nil && e.failures > 0) {
+		return
+	}
+	q.addLocked(id)
 }
 
 func (q *queue) signal() {

@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -297,4 +298,29 @@ func TestACertificateThatWasNotNotedIsRenewedAtOnce(t *testing.T) {
 		a := t.Amphorae()
 		return len(a) == 1 && a[0].Status == model.AmphoraAllocated && !a[0].CertExpiration.IsZero() && a[0].CertGeneration == 1
 	})
+}
+
+func TestAReasonThatChangesDoesNotEndThePauses(t *testing.T) {
+	w := newWorld(t)
+	l := quick()
+	l.RetryMin, l.RetryMax, l.Patience, l.Resync, l.Shards = time.Hour, time.Hour, time.Hour, time.Hour, 1
+	ports := 0
+	w.faults(func(op, _ string) error {
+		if op != "ensure" {
+			return nil
+		}
+		ports++
+		return fmt.Errorf("%w: read tcp [::1]:%d: it is broken", driver.ErrUnavailable, ports)
+	})
+	w.start("a", control.Options{Limits: l})
+	id := w.create()
+	w.await(id, "told why it waits", func(t *store.Tree) bool { return strings.Contains(t.LB.StatusReason, "]:1") })
+	for range 20 { // others have their turn in between
+		w.await(w.create(), "told", func(t *store.Tree) bool { return t.LB.StatusReason != "" })
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ports > 2*21 { // once more if what the pass itself wrote is heard of first
+		t.Errorf("21 load balancers were tried %d times within a pause", ports)
+	}
 }

@@ -95,6 +95,7 @@ func (c *Controller) converge(ctx context.Context, id string) (err error) {
 	if t == nil || t.LB.ProvisioningStatus == model.Deleted {
 		return nil
 	}
+	c.queue.begin(id, matter(t))
 	ctx, cancel := context.WithTimeout(ctx, passDeadline)
 	defer cancel()
 	ctx, interrupt := context.WithCancelCause(ctx)
