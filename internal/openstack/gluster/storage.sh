@@ -26,15 +26,30 @@ gluster() { timeout 120 gluster --mode=script "$@" </dev/null; }
 # servers, and refuses another meanwhile; and while servers come to know each other
 # they may lose touch for a moment.
 order() {
-	local i said
+	local i s said
 	for ((i = 0; i < patience; i++)); do
-		if said=$(gluster "$@" 2>&1); then return; fi
+		s=0
+		said=$(timeout 45 gluster --mode=script "$@" 2>&1 </dev/null) || s=$?
+		if ((s == 0)); then return; fi
+		if ((s == 124)); then anew "$*"; fi # timeout's own
 		case $said in
 		*'transaction is in progress'* | *'Locking failed'* | *'not connected'* | *"not in 'Peer in Cluster' state"*) sleep 1 ;;
 		*) break ;;
 		esac
 	done
-	fail "${said:-gluster $* does not answer}"
+	fail "$said"
+}
+
+# anew WHAT: begins again with a glusterd of which one change was never answered: what
+# another server said was lost, and it would wait for that for ten minutes, with the
+# lock of all in hand. Changes take seconds; that it ends undoes the lock everywhere.
+anew() {
+	export unanswered=$((${unanswered:-0} + 1))
+	if ((unanswered > 3)); then fail "gluster $1 does not answer"; fi
+	echo "gluster $1 does not answer: glusterd is started again" >&2
+	systemctl restart glusterd
+	until_ok connected || :
+	exec bash "$0" "$what" "$mode" "$volume"
 }
 
 # The directory of this server's copy. One that is made anew gets another name.
