@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/updraft-cloud/updraft/internal/secret/pki"
 )
 
 // full makes a load balancer with something of every kind, and what operators
@@ -105,15 +107,32 @@ func TestABackupOfLoadBalancersIsRestored(t *testing.T) {
 	b.stop("serve")
 }
 
-// etcds starts three real etcds, and returns how one of them is started.
-func (b *lbService) etcds() (endpoints string, start func(n int)) {
+// etcdFiles are the authority by which etcds and their clients know each other, a
+// certificate and its key.
+func (b *lbService) etcdFiles() (ca, cert, key string) {
 	b.t.Helper()
+	authority, err := pki.NewAuthority("etcd", time.Now())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	c, k, err := authority.Issue("etcd", []string{"127.0.0.1"}, time.Now())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return b.write("etcd-ca.pem", authority.Cert), b.write("etcd.pem", c), b.write("etcd.key", k)
+}
+
+// etcds starts three real etcds, and returns what "updraft lb" is told of them and
+// how one of them is started.
+func (b *lbService) etcds() (flags []string, start func(n int)) {
+	b.t.Helper()
+	ca, cert, key := b.etcdFiles()
 	program := filepath.Join(imageRoot(b.t, "infra"), "usr", "bin", "etcd")
-	address := func(n, port int) string { return fmt.Sprintf("http://127.0.0.1:%d", port+n) }
+	address := func(scheme string, n, port int) string { return fmt.Sprintf("%s://127.0.0.1:%d", scheme, port+n) }
 	var cluster, clients []string
 	for n := range 3 {
-		cluster = append(cluster, fmt.Sprintf("etcd%d=%s", n, address(n, 2380)))
-		clients = append(clients, address(n, 2370))
+		cluster = append(cluster, fmt.Sprintf("etcd%d=%s", n, address("http", n, 2380)))
+		clients = append(clients, address("https", n, 2370))
 	}
 	start = func(n int) {
 		name := fmt.Sprintf("etcd%d", n)
@@ -122,7 +141,9 @@ func (b *lbService) etcds() (endpoints string, start func(n int)) {
 			b.t.Fatal(err)
 		}
 		cmd := exec.Command(program, "--name", name, "--data-dir", filepath.Join(b.data, name), "--initial-cluster", strings.Join(cluster, ","), "--log-level", "error",
-			"--listen-peer-urls", address(n, 2380), "--initial-advertise-peer-urls", address(n, 2380), "--listen-client-urls", address(n, 2370), "--advertise-client-urls", address(n, 2370))
+			"--listen-peer-urls", address("http", n, 2380), "--initial-advertise-peer-urls", address("http", n, 2380),
+			"--listen-client-urls", address("https", n, 2370), "--advertise-client-urls", address("https", n, 2370),
+			"--cert-file", cert, "--key-file", key, "--trusted-ca-file", ca, "--client-cert-auth")
 		cmd.Stdout, cmd.Stderr = log, log
 		if err := b.ns.Do(cmd.Start); err != nil {
 			b.t.Fatal(err)
@@ -132,15 +153,15 @@ func (b *lbService) etcds() (endpoints string, start func(n int)) {
 	for n := range 3 {
 		start(n)
 	}
-	return strings.Join(clients, ","), start
+	return []string{"--etcd", strings.Join(clients, ","), "--etcd-ca", ca, "--etcd-cert", cert, "--etcd-key", key}, start
 }
 
 // TestAPIsAndControllersAreApartOnThreeEtcds loses one etcd, then the majority, and
 // gets them back: what was acknowledged is there, and nobody has to help.
 func TestAPIsAndControllersAreApartOnThreeEtcds(t *testing.T) {
 	b := newLBService(t)
-	endpoints, start := b.etcds()
-	more := []string{"--etcd", endpoints, "--compute", "noop", "--network", "noop"}
+	etcd, start := b.etcds()
+	more := append([]string{"--compute", "noop", "--network", "noop"}, etcd...)
 	for _, n := range []string{"9876", "9877"} {
 		b.start("api"+n, append([]string{"api", "--listen", "127.0.0.1:" + n}, more...)...)
 		b.start("controller"+n, append([]string{"controller", "--name", "c" + n}, more...)...)
@@ -191,7 +212,7 @@ func TestAPIsAndControllersAreApartOnThreeEtcds(t *testing.T) {
 	}
 	var out []byte
 	err := b.ns.Do(func() (err error) {
-		out, err = exec.Command(b.bin, "lb", "--etcd", endpoints, "check").CombinedOutput()
+		out, err = exec.Command(b.bin, append([]string{"lb", "check"}, etcd...)...).CombinedOutput()
 		return err
 	})
 	if err != nil || !strings.Contains(string(out), "all invariants hold") {

@@ -45,6 +45,9 @@ func (s *service) prepareAPI(ctx context.Context) (net.Listener, *http.Server, f
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("cannot serve the API: %w", err)
 	}
+	if a, ok := l.Addr().(*net.TCPAddr); ok && s.Auth == authNone && !a.IP.IsLoopback() {
+		s.Log.Warn("everybody who reaches the API is an administrator", "address", a.String())
+	}
 	srv := api.NewHTTPServer(s.withNetworks(server, who))
 	srv.TLSConfig = secure
 	return l, srv, done, nil
