@@ -34,6 +34,7 @@ func TestNobodyLendsTheServicesEyes(t *testing.T) {
 	r := newRig(t)
 	lb := r.lb()
 	pool := r.pool(lb)
+	r.child(lb, "/pools/"+pool+"/members", "member", m{"address": "192.0.2.7", "protocol_port": 80})
 	listener := r.listener(lb, 80, m{"protocol": "TERMINATED_HTTPS", "default_tls_container_ref": "good"})
 	r = &rig{t: t, s: newRig(t, func(o *Options) {
 		o.Auth, o.Network, o.Secrets = byHeader{}, fencedNetwork{embedded: noop.Network{}}, fencedVault{Secrets: vault{}}
@@ -59,6 +60,7 @@ func TestNobodyLendsTheServicesEyes(t *testing.T) {
 		{"", "PUT", "/pools/" + pool, m{"pool": m{"tls_container_ref": "good"}}, notRetrieved},
 		{"", "POST", "/pools/" + pool + "/members", m{"member": m{"address": "192.0.2.1", "protocol_port": 80, "subnet_id": subnetID}}, "Subnet " + subnetID + " not found."},
 		{"", "PUT", "/pools/" + pool + "/members", m{"members": []m{{"address": "192.0.2.1", "protocol_port": 80, "subnet_id": subnetID}}}, "Subnet " + subnetID + " not found."},
+		{"", "PUT", "/pools/" + pool + "/members", m{"members": []m{{"address": "192.0.2.7", "protocol_port": 80, "subnet_id": subnetID}}}, "Subnet " + subnetID + " not found."},
 	} {
 		r.header["X-Auth-Token"] = c.token
 		a := r.do(c.method, c.path, c.body)

@@ -226,19 +226,22 @@ func (c *call) memberList() ([]memberInput, *fault) {
 	return list.v, nil
 }
 
-// checkNewMembers looks at those that are not in the pool yet.
+// checkNewMembers looks at those that are not in the pool yet, and at the subnets
+// that others get.
 func (c *call) checkNewMembers(members []memberInput, have []*model.Member) *fault {
 	known := placesOf(have)
 	var subnets []string
 	for i := range members {
 		in := &members[i]
-		if known[place{in.address.v, in.port.v}] != nil {
-			continue
+		old := known[place{in.address.v, in.port.v}]
+		if old == nil {
+			if err := c.s.settings.checkReserved(in.address.v); err != nil {
+				return err
+			}
 		}
-		if err := c.s.settings.checkReserved(in.address.v); err != nil {
-			return err
+		if subnet := in.subnet.or(""); old == nil || old.SubnetID != subnet {
+			subnets = append(subnets, subnet)
 		}
-		subnets = append(subnets, in.subnet.or(""))
 	}
 	return c.checkSubnets(subnets...)
 }
