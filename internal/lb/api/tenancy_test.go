@@ -50,6 +50,7 @@ func TestNobodyLendsTheServicesEyes(t *testing.T) {
 		{"", "POST", "/loadbalancers", m{"loadbalancer": m{"vip_subnet_id": subnetID}}, "Subnet " + subnetID + " not found."},
 		{"", "POST", "/loadbalancers", m{"loadbalancer": m{"vip_network_id": networkID}}, "Network " + networkID + " not found."},
 		{"", "POST", "/loadbalancers", m{"loadbalancer": m{"vip_port_id": noID}}, "Port " + noID + " not found."},
+		{"Subnet " + subnetID, "POST", "/loadbalancers", m{"loadbalancer": m{"vip_subnet_id": subnetID, "additional_vips": []m{{"subnet_id": noID, "port_id": noID}}}}, "Port " + noID + " not found."},
 		{"Subnet " + subnetID, "POST", "/loadbalancers", m{"loadbalancer": m{"vip_subnet_id": subnetID, "vip_sg_ids": []string{noID}}}, "Security Group " + noID + " not found."},
 		{"Subnet " + subnetID, "POST", "/loadbalancers", m{"loadbalancer": m{"vip_subnet_id": subnetID, "vip_qos_policy_id": noID}}, "qos_policy " + noID + " not found."},
 		{"Subnet " + subnetID, "POST", "/loadbalancers", m{"loadbalancer": m{"vip_subnet_id": subnetID, "listeners": []m{{"protocol": "TERMINATED_HTTPS",

@@ -37,6 +37,9 @@ func (c *call) resolveVIP(in *loadBalancerInput, networks []string) (*driver.VIP
 		return nil, err
 	}
 	for _, a := range in.additional.v {
+		if err := c.freePort(a.port.or(""), want.NetworkID); err != nil {
+			return nil, err
+		}
 		want.Additional = append(want.Additional, driver.AdditionalVIP{SubnetID: a.subnet.v, Address: a.address.or(""), PortID: a.port.or("")})
 	}
 	for _, check := range []func(*driver.VIPRequest) *fault{c.checkQoS, c.checkShared, c.checkGroups} {
@@ -66,6 +69,24 @@ func (s *Settings) checkVIPKinds(want *driver.VIPRequest) *fault {
 	}
 	if !given {
 		return invalid("VIP must contain one of: %s.", strings.Join(allowed, ", "))
+	}
+	return nil
+}
+
+// freePort wants the port of an additional address to be of the sender's, on the
+// network, and used by nobody.
+func (c *call) freePort(id, network string) *fault {
+	if id == "" {
+		return nil
+	}
+	p, err := c.network().Port(c.r.Context(), id)
+	switch {
+	case err != nil:
+		return asNetworkFault(err, "Port", id)
+	case p.DeviceID != "":
+		return invalid("Port %s is already used by device %s ", p.ID, p.DeviceID)
+	case p.NetworkID != network && !c.s.anyNetwork():
+		return invalid("All VIP subnets must belong to the same network.")
 	}
 	return nil
 }
@@ -265,6 +286,7 @@ func (c *call) reserve(lb *model.LoadBalancer, want *driver.VIPRequest) (*driver
 	want.LoadBalancerID, want.ProjectID = lb.ID, lb.ProjectID
 	vip, err := c.s.network.EnsureVIP(c.r.Context(), *want)
 	if err != nil {
+		c.letGo(want)
 		if f := driverFault(err); f != nil {
 			return nil, f
 		}
@@ -276,6 +298,18 @@ func (c *call) reserve(lb *model.LoadBalancer, want *driver.VIPRequest) (*driver
 		lb.AdditionalVIPs = append(lb.AdditionalVIPs, model.VIP{Address: a.Address, SubnetID: a.SubnetID, NetworkID: vip.NetworkID, PortID: a.PortID, PortOwned: !given})
 	}
 	return vip, nil
+}
+
+// letGo gives the ports back that the user named, some of which may be marked already:
+// those that the service makes are found by controllers, these are not.
+func (c *call) letGo(want *driver.VIPRequest) {
+	given := want.PortID != ""
+	for _, a := range want.Additional {
+		given = given || a.PortID != ""
+	}
+	if given {
+		c.release(&driver.VIP{LoadBalancerID: want.LoadBalancerID, PortID: want.PortID, NetworkID: want.NetworkID, Given: want.PortID != "", Additional: want.Additional})
+	}
 }
 
 // release gives addresses back after a failure; the request may be over by then.

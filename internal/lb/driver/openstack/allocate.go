@@ -96,17 +96,31 @@ func (n *Network) ReleaseVIP(ctx context.Context, vip driver.VIP) error {
 			return err
 		}
 	}
-	if !vip.Given || vip.PortID == "" {
-		return nil
+	ids := []string{vip.PortID}
+	for _, a := range vip.Additional {
+		ids = append(ids, a.PortID)
 	}
-	p, err := n.Port(ctx, vip.PortID)
+	for _, id := range ids {
+		if ours := slices.ContainsFunc(have, func(p port) bool { return p.ID == id }); ours || id == "" {
+			continue
+		}
+		if err := n.letGo(ctx, id, vip.LoadBalancerID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// letGo takes the marks of a load balancer from a user's port.
+func (n *Network) letGo(ctx context.Context, id, lb string) error {
+	p, err := n.Port(ctx, id)
 	if errors.Is(err, driver.ErrNotFound) {
 		return nil
 	}
-	if err != nil || p.DeviceID != deviceOf(vip.LoadBalancerID) {
+	if err != nil || p.DeviceID != deviceOf(lb) {
 		return err
 	}
-	return n.update(ctx, vip.PortID, map[string]any{"device_id": "", "device_owner": ""})
+	return n.update(ctx, id, map[string]any{"device_id": "", "device_owner": ""})
 }
 
 // EnsurePort makes an amphora's port, which may use the VIPs, too.

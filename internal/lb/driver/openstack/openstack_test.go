@@ -314,6 +314,25 @@ func TestAUsersPortIsMarkedAndLetGo(t *testing.T) {
 	}
 }
 
+func TestAUsersAdditionalPortIsLetGo(t *testing.T) {
+	c, o := newCloud(t)
+	n := openstack.NewNetwork(o, "one")
+	c.ports["second"] = object{"id": "second", "name": "x", "description": "", "network_id": "net", "device_owner": "", "device_id": "", "fixed_ips": []any{object{"subnet_id": "sub", "ip_address": "10.0.0.98"}}}
+	vip, err := n.EnsureVIP(t.Context(), driver.VIPRequest{LoadBalancerID: "lb1", NetworkID: "net", SubnetID: "sub",
+		Additional: []driver.AdditionalVIP{{SubnetID: "sub", PortID: "second"}}})
+	if err != nil || c.ports["second"]["device_id"] != "lb-lb1" || len(c.ports) != 2 {
+		t.Fatalf("%+v, %v, %v", vip, err, c.ports)
+	}
+	for range 2 {
+		if err := n.ReleaseVIP(t.Context(), *vip); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(c.ports) != 1 || c.ports["second"]["device_id"] != "" {
+		t.Errorf("after the release there are %v", c.ports)
+	}
+}
+
 func TestAmphoraePortsMayUseTheVIPs(t *testing.T) {
 	c, o := newCloud(t)
 	n := openstack.NewNetwork(o, "one")
