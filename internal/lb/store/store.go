@@ -103,7 +103,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	snap, err := s.begin(ctx)
 	if err != nil {
 		_ = s.Close() // the reason is the first error
-		return nil, err
+		return nil, opening(ctx, s.opts, err)
 	}
 	s.index.replace(snap)
 	if snap.Len() > manyTrees {
