@@ -227,7 +227,7 @@ func TestIdentityIsTheLatest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, key, err := ca.Issue("a", []string{"a"}, time.Now().Add(time.Hour))
+	cert, key, err := ca.Issue("a", []string{"a"}, time.Now().Add(-time.Hour)) // the clock was set back since the start
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,6 +237,13 @@ func TestIdentityIsTheLatest(t *testing.T) {
 	again, err := newIdentity(b)
 	if err != nil || !again.now.Load().certificate.Leaf.Equal(i.now.Load().certificate.Leaf) {
 		t.Errorf("the next agent has not what was handed over: %v", err)
+	}
+	started := b
+	if started.Certificate, started.Key, err = ca.Issue("a", []string{"a"}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if anew, err := newIdentity(started); err != nil || anew.now.Load().certificate.Leaf.Equal(i.now.Load().certificate.Leaf) {
+		t.Errorf("an agent that was started with another identity has what was handed over before: %v", err)
 	}
 	other, otherKey, err := ca.Issue("b", []string{"b"}, time.Now())
 	if err != nil {

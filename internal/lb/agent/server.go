@@ -27,7 +27,15 @@ import (
 type identity struct {
 	path string
 	id   string
+	boot string // the certificate that the agent was started with
 	now  atomic.Pointer[credentials]
+}
+
+// handed is an identity that was handed over, and the one that the agent had been
+// started with.
+type handed struct {
+	amphora.Identity
+	Boot string `json:"boot"`
 }
 
 type credentials struct {
@@ -35,22 +43,22 @@ type credentials struct {
 	authority   *x509.CertPool
 }
 
-// newIdentity prefers what was handed to an earlier agent, unless it ends sooner
-// than what this one was started with.
+// newIdentity prefers what was handed to an earlier agent that was started with the
+// same. Which of two ends later says nothing: clocks are set.
 func newIdentity(b Boot) (*identity, error) {
-	i := &identity{path: filepath.Join(b.Dir, "identity.json"), id: b.AmphoraID}
+	i := &identity{path: filepath.Join(b.Dir, "identity.json"), id: b.AmphoraID, boot: b.Certificate}
 	boot, err := i.parse(amphora.Identity{Certificate: b.Certificate, Key: b.Key, Authority: b.Authority})
 	if err != nil {
 		return nil, err
 	}
 	i.now.Store(boot)
-	var kept amphora.Identity
+	var kept handed
 	data, err := os.ReadFile(i.path)
-	if err != nil || json.Unmarshal(data, &kept) != nil {
+	if err != nil || json.Unmarshal(data, &kept) != nil || kept.Boot != b.Certificate {
 		return i, nil //nolint:nilerr // none was handed over
 	}
-	if later, err := i.parse(kept); err == nil && later.certificate.Leaf.NotAfter.After(boot.certificate.Leaf.NotAfter) {
-		i.now.Store(later)
+	if c, err := i.parse(kept.Identity); err == nil {
+		i.now.Store(c)
 	}
 	return i, nil
 }
@@ -76,7 +84,7 @@ func (i *identity) rotate(id amphora.Identity) error {
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(id)
+	data, err := json.Marshal(handed{id, i.boot})
 	if err != nil {
 		return err
 	}

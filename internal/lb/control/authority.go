@@ -61,6 +61,9 @@ type authority struct {
 	// next one's, and the former's, of which beats are still taken.
 	Master, NextMaster, FormerMaster []byte
 	Generation                       int // one more with each phase
+	// Own says that a replacement was begun because the authority ends, and not by
+	// people, who go on with theirs.
+	Own bool
 }
 
 // OpenAuthority reads the authority, or makes it.
@@ -239,11 +242,27 @@ func (a *Authority) Rotating() int {
 	return 0
 }
 
+// Succeed begins a replacement by itself when the authority lives no longer than a
+// certificate of it should, or takes that a phase further.
+func (a *Authority) Succeed(ctx context.Context) error {
+	a.mu.Lock()
+	left, err := pki.Left(a.state.Cert, a.now())
+	own := a.state.Own || a.state.NextCert+a.state.Former == "" && left < pki.LeafLife
+	a.mu.Unlock()
+	if err != nil || !own {
+		return err
+	}
+	return a.advance(ctx, true)
+}
+
 // Advance begins a replacement or its next phase.
-func (a *Authority) Advance(ctx context.Context) error {
+func (a *Authority) Advance(ctx context.Context) error { return a.advance(ctx, false) }
+
+func (a *Authority) advance(ctx context.Context, own bool) error {
 	a.mu.Lock()
 	s := a.state
 	a.mu.Unlock()
+	s.Own = own
 	switch {
 	case s.NextCert != "":
 		s.Former, s.Cert, s.Key = s.Cert, s.NextCert, s.NextKey
@@ -252,7 +271,7 @@ func (a *Authority) Advance(ctx context.Context) error {
 			s.FormerMaster, s.Master, s.NextMaster = s.Master, s.NextMaster, nil
 		}
 	case s.Former != "":
-		s.Former, s.FormerMaster = "", nil
+		s.Former, s.FormerMaster, s.Own = "", nil, false
 	default:
 		next, err := newAuthority(a.now())
 		if err != nil {

@@ -50,6 +50,16 @@ func TestTheBreakerLetsOneThroughWhenManyAreSilent(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotWatchedIsForgotten(t *testing.T) {
+	v, now := newVitals(), time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	v.heard("mine", "lb", now, Report{})
+	v.heard("another's", "lb2", now, Report{})
+	v.keep(func(id string) bool { return id == "mine" })
+	if _, _, ok := v.last("mine"); !ok || len(v.byID) != 1 {
+		t.Errorf("known are %v", v.byID)
+	}
+}
+
 func TestTheQueueGivesNothingToTwoAndForgetsNothing(t *testing.T) {
 	q := newQueue()
 	q.add("a")

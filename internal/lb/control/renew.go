@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,6 +32,18 @@ func (c *Controller) identities(ctx context.Context) {
 			continue
 		}
 		c.renew(ctx)
+		c.succeed(ctx)
+	}
+}
+
+// succeed has one of all controllers replace an authority that ends, each phase
+// when all agents have heard of the one before.
+func (c *Controller) succeed(ctx context.Context) {
+	if !c.shards.has(c.shards.names[0]) || Behind(c.opts.Store.View(), c.opts.Authority.Generation()) > 0 {
+		return
+	}
+	if err := c.opts.Authority.Succeed(ctx); err != nil && !errors.Is(err, ErrLost) {
+		c.log.Warn("cannot replace the agents' certificate authority, which ends", "error", err)
 	}
 }
 

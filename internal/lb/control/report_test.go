@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/lb/control"
 	"github.com/updraft-cloud/updraft/internal/lb/model"
 	"github.com/updraft-cloud/updraft/internal/lb/store"
+	"github.com/updraft-cloud/updraft/internal/secret/pki"
 )
 
 func TestHeartbeatsDoNotWaitForTheStore(t *testing.T) {
@@ -109,5 +111,33 @@ func TestAnAgentWhoseBeatsCannotBePlacedIsAsked(t *testing.T) {
 	}
 	if slices.Contains(w.done(), "probe stranger") {
 		t.Error("an amphora that nobody knows was asked")
+	}
+}
+
+func TestAnAuthorityThatEndsIsReplacedByItself(t *testing.T) {
+	w := newWorld(t)
+	var years atomic.Int64
+	clock := func() time.Time { return time.Now().AddDate(int(years.Load()), 0, 0) }
+	ca, err := control.OpenAuthority(t.Context(), w.vault, w.id, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.start("a", control.Options{Authority: ca})
+	id := w.create()
+	w.awaitStatus(id, model.Active)
+	was := ca.Bundle()
+	years.Store(9)
+	w.await(id, "of another authority", func(t *store.Tree) bool {
+		return ca.Generation() == 4 && ca.Rotating() == 0 && t.Amphorae()[0].CertGeneration == 4
+	})
+	if left, err := pki.Left(ca.Bundle(), clock()); err != nil || left < 9*pki.LeafLife || ca.Bundle() == was {
+		t.Errorf("it ends in %s, %v", left, err)
+	}
+	// What people have begun is theirs to go on with.
+	if err := ca.Advance(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := ca.Succeed(t.Context()); err != nil || ca.Rotating() != 1 {
+		t.Errorf("phase %d, %v", ca.Rotating(), err)
 	}
 }

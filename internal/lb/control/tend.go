@@ -25,9 +25,6 @@ func (c *Controller) tendEvery() time.Duration { return min(c.limits.Grace, 30*t
 // after they were seen to be so for the grace: before, they may be about to be
 // recorded. What their makers' clocks say of their age does not count.
 func (c *Controller) sweep(ctx context.Context) {
-	if c.light {
-		return
-	}
 	seen := map[string]time.Time{}
 	defer func() { c.strays = seen }()
 	c.sweepInstances(ctx, seen)
@@ -77,16 +74,18 @@ func (c *Controller) sweepPorts(ctx context.Context, seen map[string]time.Time) 
 	}
 }
 
-// known reports whether there is a record, by the latest state that there is: a
-// transaction that fails because it does not know says yes.
+// known reports whether there is a record. That there is none is said by the latest
+// state alone: a transaction that fails because it does not know says yes.
 func (c *Controller) known(ctx context.Context, lb, amphora string) bool {
+	if recorded(c.opts.Store.View().Tree(lb), amphora) {
+		return true
+	}
 	known := true
 	if err := c.opts.Store.Update(ctx, func(tx *store.Tx) error {
 		if err := c.shards.fenceShard(tx, c.shards.names[0]); err != nil {
 			return err
 		}
-		t := tx.Tree(lb)
-		known = t != nil && t.LB.ProvisioningStatus != model.Deleted && (amphora == "" || t.Amphora(amphora) != nil)
+		known = recorded(tx.Tree(lb), amphora)
 		return nil
 	}); err != nil {
 		return true
@@ -94,11 +93,15 @@ func (c *Controller) known(ctx context.Context, lb, amphora string) bool {
 	return known
 }
 
+func recorded(t *store.Tree, amphora string) bool {
+	return t != nil && t.LB.ProvisioningStatus != model.Deleted && (amphora == "" || t.Amphora(amphora) != nil)
+}
+
 // left reports whether an amphora no longer stands on a network: the members
 // there are gone.
 func (c *Controller) left(ctx context.Context, amphora, network string) bool {
 	a, t := c.opts.Store.View().Amphora(amphora)
-	if a == nil || t.LB.ProvisioningStatus != model.Active {
+	if a == nil || t.LB.ProvisioningStatus != model.Active || t.LB.VIP.NetworkID == network {
 		return false
 	}
 	sites, err := c.sites(ctx, t)

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -128,6 +129,14 @@ func (v *vitals) forget(id string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	delete(v.byID, id)
+}
+
+// keep forgets all but those for which watched is true: others watch them, or they
+// are no more.
+func (v *vitals) keep(watched func(id string) bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	maps.DeleteFunc(v.byID, func(id string, _ *vital) bool { return !watched(id) })
 }
 
 // reset begins the waiting anew for the load balancers that match.

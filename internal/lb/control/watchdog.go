@@ -46,6 +46,7 @@ func (c *Controller) watchdog(ctx context.Context) {
 		c.Metrics.silent(silent, all)
 		if now.Sub(listed) >= listEvery {
 			listed = now
+			c.vitals.keep(c.watches)
 			c.stopped(ctx)
 		}
 	}

@@ -67,7 +67,8 @@ func (r *runner) agents(ctx context.Context, o *control.Options, m driver.Manage
 		return authority.HeartbeatKeys(id, a.KeyVersion)
 	}, func(id string) { r.Ask(id) })
 	o.Amphorae = agents.New(agents.Options{Management: m, Authority: authority, Secrets: o.Secrets, Receivers: o.Receivers,
-		Heartbeat: o.Limits.HeartbeatInterval(), Beats: r.receiver.Seed})
+		Heartbeat: o.Limits.HeartbeatInterval(), Beats: r.receiver.Seed,
+		Heard: func(b *beat.Beat) { r.Heartbeat(b.Amphora, reportOf(b)) }})
 	return nil
 }
 

@@ -60,6 +60,7 @@ func (r *Remote) Probe(ctx context.Context, a *model.Amphora) error {
 		s, err := agent.Status(ctx)
 		if err == nil {
 			r.opts.Beats(a.ID, s.Boot, s.Seq)
+			r.opts.Heard(&s.Beat)
 		}
 		return err
 	})

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/updraft-cloud/updraft/internal/lb/amphora"
+	"github.com/updraft-cloud/updraft/internal/lb/amphora/beat"
 	"github.com/updraft-cloud/updraft/internal/lb/amphora/render"
 	"github.com/updraft-cloud/updraft/internal/lb/control"
 	"github.com/updraft-cloud/updraft/internal/lb/driver"
@@ -33,6 +34,10 @@ type Options struct {
 	Heartbeat time.Duration
 	// Beats, if set, is told which beat an agent has sent last.
 	Beats func(amphora string, boot, seq uint64)
+	// Heard, if set, gets what an agent says when it is asked. The heartbeat of a
+	// load balancer with thousands of members does not fit into a datagram: it is
+	// silent, is asked, and is heard so.
+	Heard func(*beat.Beat)
 }
 
 // Remote is the side of the amphorae.
@@ -50,6 +55,9 @@ var _ control.Amphorae = (*Remote)(nil)
 func New(o Options) *Remote {
 	if o.Beats == nil {
 		o.Beats = func(string, uint64, uint64) {}
+	}
+	if o.Heard == nil {
+		o.Heard = func(*beat.Beat) {}
 	}
 	return &Remote{opts: o, agents: &clients{management: o.Management, authority: o.Authority, byID: map[string]known{}}, registered: map[string]map[string]bool{}}
 }
