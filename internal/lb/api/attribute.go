@@ -211,14 +211,27 @@ func (k *kind[T]) attr(name string) (*attribute[T], bool) {
 	return &k.attrs[i], true
 }
 
-// appendObject appends an object with the attributes that are wanted, all if
-// none are named.
-func (k *kind[T]) appendObject(b []byte, o T, fields []string) []byte {
+// chosen are the attributes that are wanted, all if none are named.
+func (k *kind[T]) chosen(fields []string) []attribute[T] {
+	if fields == nil {
+		return k.attrs
+	}
+	var out []attribute[T]
+	for _, a := range k.attrs {
+		if slices.Contains(fields, a.name) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// appendObject appends an object with some of its attributes.
+func appendObject[T any](b []byte, o T, attrs []attribute[T]) []byte {
 	b = append(b, '{')
 	first := true
-	for i := range k.attrs {
-		a := &k.attrs[i]
-		if a.show == nil || fields != nil && !slices.Contains(fields, a.name) {
+	for i := range attrs {
+		a := &attrs[i]
+		if a.show == nil {
 			continue
 		}
 		if !first {

@@ -109,7 +109,12 @@ func (k *kind[T]) order(q *query) (func(a, b T) int, *fault) {
 		desc    bool
 	}
 	var steps []step
+	seen := map[string]bool{} // a key that is repeated orders nothing
 	for _, s := range q.sort {
+		if seen[s.name] {
+			continue
+		}
+		seen[s.name] = true
 		a, ok := k.attr(s.name)
 		if !ok || a.compare == nil {
 			return nil, badRequest("Supplied sort key '%s' is not valid.", s.name)
@@ -139,11 +144,12 @@ func (k *kind[T]) appendPage(b []byte, q *query, items []T, base string) []byte 
 	b = append(b, `{"`...)
 	b = append(b, k.many...)
 	b = append(b, `":[`...)
+	attrs := k.chosen(q.fields) // once: a request may name thousands
 	for i, o := range items {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = k.appendObject(b, o, q.fields)
+		b = appendObject(b, o, attrs)
 	}
 	b = append(b, ']')
 	for _, key := range k.linkKeys() {

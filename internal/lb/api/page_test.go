@@ -127,3 +127,28 @@ func BenchmarkTheFirstPageOf100000(b *testing.B) {
 		})
 	}
 }
+
+// TestARepeatedSortKeyCostsNothing names a key as often as fits into an address.
+func TestARepeatedSortKeyCostsNothing(t *testing.T) {
+	all := things(50)
+	for i := range all {
+		all[i].name = "same" // so that every key is compared
+	}
+	compared := func(sort string) (n int) {
+		k := thingKind()
+		name, _ := k.attr("name")
+		compare := name.compare
+		name.compare = func(a, b thing) int { n++; return compare(a, b) }
+		q, f := parseQuery(httptest.NewRequest(http.MethodGet, "/?sort="+sort, nil), 1000)
+		if f != nil {
+			t.Fatal(f)
+		}
+		if _, f := k.page(q, among(k, all)); f != nil {
+			t.Fatal(f)
+		}
+		return n
+	}
+	if once, often := compared("name"), compared("name"+strings.Repeat(",name", 1000)); once != often || once == 0 {
+		t.Errorf("it is compared %d times instead of %d", often, once)
+	}
+}

@@ -24,7 +24,7 @@ func respond[T any](c *call, status int, k *kind[T], o T, fields []string) {
 		b = append(b, `{"`...)
 		b = append(b, k.one...)
 		b = append(b, `":`...)
-		b = k.appendObject(b, o, fields)
+		b = appendObject(b, o, k.chosen(fields))
 		return append(b, '}')
 	})
 }

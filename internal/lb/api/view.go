@@ -110,7 +110,7 @@ func nestedAs[M, C based](name string, k func() *kind[row[C]], list func(row[M])
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = k().appendObject(b, row[C]{c, r.tree}, nil)
+			b = appendObject(b, row[C]{c, r.tree}, k().attrs)
 		}
 		return append(b, ']')
 	})

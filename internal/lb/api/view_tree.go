@@ -68,7 +68,7 @@ func (k *kinds) appendMonitor(b []byte, r poolRow) []byte {
 	if m == nil {
 		return append(b, "null"...)
 	}
-	return k.wholeMonitor.appendObject(b, monitorRow{m, r.tree}, nil)
+	return appendObject(b, monitorRow{m, r.tree}, k.wholeMonitor.attrs)
 }
 
 // listenersOf are the listeners that a pool is the default of or that redirect
