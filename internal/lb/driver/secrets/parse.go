@@ -5,9 +5,11 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 
@@ -37,11 +39,49 @@ func Parse(data []byte, passphrase string) (*driver.Certificate, error) {
 	if bytes.Contains(data, []byte("-----BEGIN ")) {
 		return FromPEM(data)
 	}
+	if !bounded(data, 0) {
+		return nil, invalid(fmt.Errorf("its pass phrase is to be hashed more than %d times", maxIterations))
+	}
 	key, leaf, chain, err := pkcs12.DecodeChain(data, passphrase)
 	if err != nil {
 		return nil, invalid(errPKCS12)
 	}
 	return assemble(key, append([]*x509.Certificate{leaf}, chain...))
+}
+
+const (
+	// maxIterations bounds how often a pass phrase is hashed. Whoever makes a
+	// bundle chooses the number, and two thousand million keep a processor busy
+	// for an hour. OpenSSL takes 2048.
+	maxIterations = 1_000_000
+	maxDepth      = 32
+)
+
+// bounded reports whether the numbers of iterations that can be seen in a bundle are
+// sane: each is an INTEGER after the OCTET STRING of its salt (RFC 7292, section 4;
+// RFC 8018, appendix A).
+func bounded(der []byte, depth int) bool {
+	salted := false
+	for len(der) > 0 {
+		var v asn1.RawValue
+		rest, err := asn1.Unmarshal(der, &v)
+		if err != nil {
+			return true // these bytes are something else
+		}
+		universal := v.Class == asn1.ClassUniversal
+		if universal && v.Tag == asn1.TagInteger && salted {
+			n := new(big.Int).SetBytes(v.Bytes)
+			if n.Cmp(big.NewInt(maxIterations)) > 0 {
+				return false
+			}
+		}
+		salted = universal && v.Tag == asn1.TagOctetString
+		if (v.IsCompound || salted) && (depth == maxDepth || !bounded(v.Bytes, depth+1)) {
+			return false
+		}
+		der = rest
+	}
+	return true
 }
 
 // FromPEM reads certificates and one unencrypted key.

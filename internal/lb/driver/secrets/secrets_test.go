@@ -1,6 +1,7 @@
 package secrets_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,6 +12,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,7 +93,7 @@ func TestRenewalKeepsTheRefAndRemovalForgetsIt(t *testing.T) {
 	}
 }
 
-func bundle(t *testing.T, password string) []byte {
+func bundle(t *testing.T, password string, with ...*pkcs12.Encoder) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -106,11 +108,36 @@ func bundle(t *testing.T, password string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := pkcs12.Modern.Encode(key, leaf, nil, password)
+	data, err := append(with, pkcs12.Modern)[0].Encode(key, leaf, nil, password)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// TestABundleThatTakesForEverIsRefused has numbers of iterations, of the whole and
+// of its parts, that were made larger.
+func TestABundleThatTakesForEverIsRefused(t *testing.T) {
+	few, many := []byte{2, 3, 1, 0x11, 0x70}, []byte{2, 3, 0x7f, 0xff, 0xff} // 70,000 and eight million
+	for name, encoder := range map[string]*pkcs12.Encoder{"modern": pkcs12.Modern2023, "old": pkcs12.LegacyDES} {
+		data := bundle(t, "", encoder.WithIterations(70_000))
+		if _, err := secrets.Parse(data, ""); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		n := bytes.Count(data, few)
+		if n < 3 {
+			t.Fatalf("%s: %d numbers were found", name, n)
+		}
+		for i := range n {
+			parts := bytes.SplitAfterN(data, few, i+2)
+			bad := slices.Clone(bytes.Join(parts[:i+1], nil))
+			copy(bad[len(bad)-len(many):], many)
+			bad = append(bad, parts[i+1]...)
+			if _, err := secrets.Parse(bad, ""); !errors.Is(err, driver.ErrInvalid) || !strings.Contains(err.Error(), "more than 1000000 times") {
+				t.Errorf("%s: number %d: %v", name, i, err)
+			}
+		}
+	}
 }
 
 func TestAPKCS12BundleIsRead(t *testing.T) {
