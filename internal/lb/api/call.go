@@ -129,6 +129,7 @@ func (c *call) write(status int, body []byte) {
 		return
 	}
 	c.status, c.bytes = status, len(body)
+	c.unqueue() // the client may take its time
 	if status != http.StatusNoContent {
 		c.w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}

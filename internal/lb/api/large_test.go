@@ -2,9 +2,13 @@ package api
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 func TestARequestMakesSoManyObjectsAtMost(t *testing.T) {
@@ -64,4 +68,47 @@ func TestWhatABodyCostsIsBounded(t *testing.T) {
 			t.Errorf("%s: %d MB were used for a body of %d MB", c.name, used, len(body)>>20)
 		}
 	}
+}
+
+// slowReader is a client that does not take its answer until it is let.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	begun, let chan struct{}
+}
+
+func (w slowReader) WriteHeader(status int) {
+	w.begun <- struct{}{}
+	<-w.let
+	w.ResponseRecorder.WriteHeader(status)
+}
+
+// TestClientsThatReadSlowlyHoldNobodyUp has more of them than large requests are
+// worked on at a time.
+func TestClientsThatReadSlowlyHoldNobodyUp(t *testing.T) {
+	r := newRig(t)
+	body := string(encode(m{"loadbalancer": m{"name": strings.Repeat("x", largeBody)}}))
+	begun, let := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 * cap(r.s.large) {
+		wg.Go(func() {
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v2.0/lbaas/loadbalancers", strings.NewReader(body))
+			r.s.ServeHTTP(slowReader{httptest.NewRecorder(), begun, let}, req)
+		})
+	}
+	for i := range 2 * cap(r.s.large) {
+		select {
+		case <-begun:
+		case <-time.After(30 * time.Second):
+			t.Errorf("%d are answered, and no other", i)
+			close(let)
+			go func() {
+				for range begun { // lets the others through
+				}
+			}()
+			wg.Wait()
+			return
+		}
+	}
+	close(let)
+	wg.Wait()
 }

@@ -150,6 +150,7 @@ func (c *call) queue() bool {
 // unqueue lets the next large request in.
 func (c *call) unqueue() {
 	if c.queued {
+		c.queued = false
 		<-c.s.large
 	}
 }
