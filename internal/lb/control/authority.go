@@ -210,6 +210,7 @@ func (a *Authority) HeartbeatKeys(amphoraID string, version int) [][]byte {
 	a.mu.Lock()
 	masters := [][]byte{a.state.Master, a.state.FormerMaster}
 	a.mu.Unlock()
+	version = max(version, 1)
 	var keys [][]byte
 	for _, m := range masters {
 		for v := version; v > max(version-2, 0) && m != nil; v-- {

@@ -91,6 +91,9 @@ func TestAnAuthoritysReplacementReachesCertificatesAndKeysOfHeartbeats(t *testin
 			t.Errorf("after phase %d heartbeats with the key of before are not taken: its agent may not have the next one yet", phase)
 		}
 	}
+	if len(ca.HeartbeatKey("of a record without a version", 0)) == 0 {
+		t.Error("there is no key")
+	}
 	if ca.Rotating() != 0 {
 		t.Errorf("after three phases it is in phase %d", ca.Rotating())
 	}
