@@ -36,6 +36,7 @@ func (b *lbService) ask(vip string) *asked {
 		for {
 			select {
 			case <-a.stop:
+				a.longest = max(a.longest, time.Since(good))
 				return
 			default:
 			}
