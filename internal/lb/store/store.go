@@ -160,10 +160,14 @@ func (s *Store) connect(ctx context.Context) error {
 	return nil
 }
 
+// pingEvery is how often a silent member is asked whether it is there; gRPC's clients
+// do it no more often. Members cut off who asks more often than every 5 s.
+const pingEvery = 10 * time.Second
+
 func dial(o Options, more ...grpc.DialOption) (*clientv3.Client, error) {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: o.Endpoints, TLS: o.TLS, Username: o.Username, Password: o.Password,
-		DialTimeout: o.WriteTimeout, DialKeepAliveTime: 5 * time.Second, DialKeepAliveTimeout: 3 * time.Second,
+		DialTimeout: o.WriteTimeout, DialKeepAliveTime: pingEvery, DialKeepAliveTimeout: 3 * time.Second,
 		AutoSyncInterval: 0, Logger: zap.NewNop(), MaxCallRecvMsgSize: math.MaxInt32, MaxCallSendMsgSize: 16 << 20, DialOptions: more,
 	})
 	if err != nil {
