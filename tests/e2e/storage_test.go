@@ -27,11 +27,14 @@ const storageOf = `version: 1
 cloud: e2estore
 networks: {mgmt: {cidr: 10.89.40.0/24}, data: {cidr: 10.89.41.0/24}}
 groups:
-  controller: {count: 3, nics: [mgmt]}
-  compute: {count: 1, nics: [mgmt, data]}
+  controller: {hosts: {%s}}
+  compute: {count: %d, nics: [mgmt, data]}
 vips: {api: {network: mgmt, address: 10.89.40.10, group: controller}}
 openstack: {vip: api}
 `
+
+// storageFirst are the controllers at first.
+var storageFirst = []int{1, 2, 3}
 
 // storageSecrets are an authority and nothing else.
 type storageSecrets struct {
@@ -61,10 +64,14 @@ func storageAuthority(t *testing.T) pki.Authority {
 }
 
 // storageCloud is a cloud file of small hosts with what GlusterFS asks for in an
-// OpenStack as resources of their own.
-func storageCloud(t *testing.T, authority pki.Authority) string {
+// OpenStack, with these controllers and so many computes, as resources of their own.
+func storageCloud(t *testing.T, authority pki.Authority, controllers []int, computes int) string {
 	t.Helper()
-	c, faults := spec.Parse("cloud.yaml", []byte(storageOf), spec.Options{})
+	var named []string
+	for _, n := range controllers {
+		named = append(named, fmt.Sprintf("controller%d: {nics: [{network: mgmt, address: 10.89.40.1%[1]d}]}", n))
+	}
+	c, faults := spec.Parse("cloud.yaml", fmt.Appendf(nil, storageOf, strings.Join(named, ", "), computes), spec.Options{})
 	if err := faults.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +121,7 @@ func storageCloud(t *testing.T, authority pki.Authority) string {
 // TestStorageOnThreeControllers takes the storage of an OpenStack, on hosts that
 // have nothing else to do, through everything that may happen to it.
 func TestStorageOnThreeControllers(t *testing.T) {
-	c := newCloud(t, "e2estore", storageCloud(t, storageAuthority(t)))
+	c := newCloud(t, "e2estore", storageCloud(t, storageAuthority(t), storageFirst, 1))
 	for _, n := range []int{20, 60, 90} {
 		t.Logf("killed after %d steps; ended before: %v", n, c.killAfter(n))
 	}
@@ -138,6 +145,8 @@ func TestStorageOnThreeControllers(t *testing.T) {
 		{"an option of a volume drifts", storageDrifts},
 		{"a controller lost power as it learned of a volume", storageHalfLearned},
 		{"strangers are not let in", storageStrangers},
+		{"another compute comes", storageAnother},
+		{"a controller comes in the place of another", storageReplaced},
 	} {
 		t.Run(day.name, func(t *testing.T) {
 			c := c.with(t)
@@ -198,7 +207,7 @@ func (c *cloud) longestPause() time.Duration {
 // stops for it, and whoever connects afterwards is shown the new ones.
 func storageNewAuthority(c *cloud) {
 	authority := storageAuthority(c.t)
-	c.write(storageCloud(c.t, authority))
+	c.write(storageCloud(c.t, authority, storageFirst, 1))
 	daemons := "pgrep -x 'glusterd|glusterfsd' | sort"
 	before := c.sh("controller1", daemons)
 	c.longestPause()
@@ -287,7 +296,28 @@ func storageDrifts(c *cloud) {
 // storageHalfLearned has files of a volume as a controller had them whose glusterd was
 // killed while it took a volume over from the others.
 func storageHalfLearned(c *cloud) {
-	c.sh("controller2", "set -e; systemctl stop glusterd; cd /var/lib/glusterd/vols/instances; rm -r info bricks/*")
+	c.sh("controller2", "cd /var/lib/glusterd/vols/instances && rm -r info bricks/*")
+	c.run("lab", "cut", "controller2")
+}
+
+// storageAnother adds a compute, which the volumes let in by a list that is written in
+// the same run.
+func storageAnother(c *cloud) {
+	c.write(storageCloud(c.t, storageAuthority(c.t), storageFirst, 2))
+	c.run("up")
+	c.sh("compute2", "mountpoint "+gluster.Target(gluster.Instances)+" && test -s "+gluster.Target(gluster.Instances)+"/disk")
+}
+
+// storageReplaced takes a controller out, as it leaves an OpenStack, and another in.
+func storageReplaced(c *cloud) {
+	c.sh("controller3", gluster.Service().Leaving.Leave)
+	c.write(storageCloud(c.t, storageAuthority(c.t), []int{1, 2, 4}, 2))
+	out := c.run("up")
+	c.t.Logf("its copies were whole after %s", out.took)
+	sum, _, _ := strings.Cut(c.sh("compute1", "cat /root/sum"), " ")
+	if got := c.sh("controller4", "md5sum </var/lib/updraft/gluster/instances/brick/disk"); sum == "" || !strings.Contains(got, sum) {
+		c.t.Errorf("its copy is %q, want one of sum %q", got, sum)
+	}
 }
 
 // storageStrangers is a host with a certificate of the authority that may mount one

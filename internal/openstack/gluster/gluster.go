@@ -49,7 +49,7 @@ const (
 // Service returns the service.
 func Service() stack.Service {
 	return stack.Service{
-		Name: name, Build: build, Sections: []string{Instances, Images, Volumes}, Setting: setting,
+		Name: name, Build: build, Sections: []string{Instances, Images, Volumes}, Setting: setting, Leaving: leaving(),
 		Doc: "Disks of servers, images and volumes on three controllers at once (GlusterFS).",
 	}
 }

@@ -1,6 +1,9 @@
 package gluster_test
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -51,6 +54,45 @@ func TestAnOptionOfAVolumeIsCheckedAndTaken(t *testing.T) {
 	} {
 		if fault, _ := setting(c.key, []byte(c.value)); (fault == "") != (c.want == "") || !strings.Contains(fault, c.want) {
 			t.Errorf("%s: %q", c.rule, fault)
+		}
+	}
+}
+
+func TestOneCopyGoesAtATime(t *testing.T) {
+	d := stacktest.Deployment(t, stacktest.Large, gluster.Service())
+	text := gluster.Service().Leaving.Object(d)
+	var stay []string
+	for _, h := range d.Spec.Bricks() {
+		stay = append(stay, d.Address(h))
+	}
+	for _, c := range []struct {
+		rule   string
+		bricks []string
+		want   string
+	}{
+		{"nobody goes", stay, ""},
+		{"one goes", []string{stay[0], stay[1], "192.0.2.1"}, ""},
+		{"two go", []string{"192.0.2.2", stay[1], "192.0.2.1"}, "it and others hold 2 copies of"},
+		{"three go", []string{"192.0.2.2", "192.0.2.3", "192.0.2.1"}, "it and others hold 3 copies of"},
+	} {
+		state := t.TempDir()
+		info := ""
+		for _, b := range c.bricks {
+			info += "brick-0=" + b + ":-srv-disks-brick\n"
+		}
+		for file, content := range map[string]string{"disks/info": info, "half/node_state.info": ""} {
+			at := filepath.Join(state, "vols", file)
+			if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(at, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		script := strings.ReplaceAll(text, "/var/lib/glusterd", state)
+		out, err := exec.CommandContext(t.Context(), "/bin/sh", "-euc", script).CombinedOutput()
+		if err != nil || !strings.HasPrefix(string(out), c.want) || (c.want == "") != (len(out) == 0) {
+			t.Errorf("%s: %v %q", c.rule, err, out)
 		}
 	}
 }

@@ -52,12 +52,15 @@ anew() {
 	exec bash "$0" "$what" "$mode" "$volume"
 }
 
-# The directory of this server's copy. One that is made anew gets another name.
-brick=$root/$volume/brick
-if test -e "$info"; then
-	mangled=$(sed -n "s/^brick-[0-9]*=$address://p" "$info")
-	brick=$root/$volume/${mangled##*-}
-fi
+# own finds the directory of this server's copy. One that is made anew gets another name.
+own() {
+	brick=$root/$volume/brick
+	if test -e "$info"; then
+		mangled=$(sed -n "s/^brick-[0-9]*=$address://p" "$info")
+		brick=$root/$volume/${mangled##*-}
+	fi
+}
+own
 
 fail() {
 	echo "$*" >&2
@@ -93,8 +96,15 @@ pool_is() {
 }
 
 # rejected succeeds when a server of the pool does not take this one for what it says
-# it is. While a pool is made that is so until the other has its own part of it.
-rejected() { grep -qsx state=6 "$state"/peers/*; }
+# it is. While a pool is made that is so until the other has its own part of it. What
+# those say that are to go does not matter.
+rejected() {
+	local p
+	for p in $peers; do
+		if grep -qsx state=6 "$state/peers/${p#*=}"; then return; fi
+	done
+	return 1
+}
 
 accepted() { ! rejected; }
 
@@ -103,6 +113,7 @@ accepted() { ! rejected; }
 # from the others. (By itself the server would take part as a stranger, and the
 # others would refuse it.)
 pool_apply() {
+	if pool_check; then return; fi
 	systemctl start glusterd
 	# It notes who it is, and which version, when it is first asked for that.
 	until_ok gluster pool list >/dev/null || fail "glusterd does not answer"
@@ -140,15 +151,26 @@ placed() {
 # moved gives copies that are on servers which hold none any more to those which are
 # to hold one and have none, and lets those servers go. A copy that is new is filled.
 moved() {
-	local from to
+	local from to one=
 	while read -r from; do
 		case " $bricks " in *" ${from%%:*} "*) continue ;; esac
+		if test -n "$one"; then filled "$from"; fi
+		one=$from
 		for to in $bricks; do
 			grep -q "^brick-[0-9]*=$to:" "$info" || break
 		done
 		order volume replace-brick "$volume" "$from" "$to:$root/$volume/brick" commit force
 		until_ok grep -q "^brick-[0-9]*=$to:" "$info" || fail "the copy on $from was not replaced by one on $to"
 	done <<<"$(gluster volume info "$volume" | sed -n 's/^Brick[0-9]*: //p')"
+}
+
+# filled FROM: waits until all copies are whole, as long as the copy that is to go next
+# answers. Otherwise the only one left might be one that missed something.
+filled() {
+	until whole_now; do
+		case $said in *"Brick $1"$'\n''Status: Transport endpoint is not connected'*) return ;; esac
+		sleep 1
+	done
 }
 
 # strangers has servers leave the pool that the cloud file has no more, as soon as they
@@ -218,6 +240,7 @@ mounted() {
 
 brick_apply() {
 	until_ok grep -qsx status=1 "$info" || fail "this server has not learned of volume $volume from the others"
+	own
 	if test -d "$brick/.glusterfs"; then
 		order volume start "$volume" force
 	else

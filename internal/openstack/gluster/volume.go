@@ -146,10 +146,11 @@ func serve(b *stack.Builder) {
 	conf := b.Config("storage.conf", settings(d, b.Host))
 	b.Dir(dataDir(), "", "0755")
 	needs := append(trust(b), "unit:"+server, "file:"+script, "file:"+conf)
-	add := func(what, volume, timeout string, needs []string) {
-		b.Command(job(what, volume, timeout), engine.Start, needs...)
+	// What a check reads may be written in the same run, after it was asked.
+	add := func(what, volume, timeout string, needs []string, triggers ...string) {
+		b.Triggered(job(what, volume, timeout), engine.Start, needs, triggers...)
 	}
-	add("pool", "", "", needs)
+	add("pool", "", "", needs, "file:"+conf)
 	for _, v := range volumes(d.Spec) {
 		b.Add(configset.Item{
 			Resource: &directory.Resource{Path: path.Join(dataDir(), v.name), Mode: "0755", Owner: "root", Group: "root"},
@@ -158,16 +159,17 @@ func serve(b *stack.Builder) {
 		file := config(v.name + ".options")
 		b.Config(v.name+".options", lines(options(d, v)))
 		if b.Host == d.First() {
-			add("volume", v.name, "", append(everywhere(d, "pool", "directory:"+path.Join(dataDir(), v.name)), "file:"+file))
+			needs := append(everywhere(d, "pool", "directory:"+path.Join(dataDir(), v.name)), "file:"+file)
+			add("volume", v.name, healTimeout, needs, "file:"+conf, "file:"+file)
 		}
 		made := stack.OnHost(d.First(), "command:"+jobName("volume", v.name))
 		add("brick", v.name, "", []string{made, "command:" + jobName("pool", ""), "file:" + file})
-		add("heal", v.name, healTimeout, everywhere(d, "brick", "", v.name))
+		add("heal", v.name, healTimeout, everywhere(d, "brick", "", v.name), append(everywhere(d, "brick", "", v.name), made)...)
 	}
 }
 
-// healTimeout is how long an "up" waits for copies to become whole. Healing goes on
-// whether it waits or not.
+// healTimeout is how long an "up" waits for copies to become whole, also between two
+// that move to other servers. Healing goes on whether it waits or not.
 const healTimeout = "30m"
 
 // everywhere are references of a job on all hosts with copies, and of one thing

@@ -30,9 +30,11 @@ type Executor struct {
 	Run func(ctx context.Context, host, script string) (string, error)
 }
 
-// Times within which a controller says how it is, leaves, and is forgotten.
+// Times within which a controller says how it is, services object, it leaves, and is
+// forgotten.
 const (
 	askWithin    = 15 * time.Second
+	objectWithin = time.Minute
 	leaveWithin  = 3 * time.Minute
 	forgetWithin = 2 * time.Minute
 )
@@ -95,7 +97,47 @@ func (x *Executor) Object(ctx context.Context, r engine.Record) error {
 			why = append(why, faults[c.Name])
 		}
 	}
-	return quorum(serving, len(staying), running, len(going)+len(staying), why)
+	if err := quorum(serving, len(staying), running, len(going)+len(staying), why); err != nil {
+		return err
+	}
+	return x.objections(ctx, going, staying)
+}
+
+// objections asks the services on all controllers that answer.
+func (x *Executor) objections(ctx context.Context, going []Controller, staying []*spec.Host) error {
+	var script strings.Builder
+	for _, s := range x.D.Services {
+		if s.Leaving.Object != nil {
+			script.WriteString(s.Leaving.Object(x.D))
+		}
+	}
+	if script.Len() == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, objectWithin)
+	defer cancel()
+	var hosts []string
+	for _, h := range staying {
+		hosts = append(hosts, h.Name)
+	}
+	for _, c := range going {
+		hosts = append(hosts, c.Name)
+	}
+	said := make([]string, len(hosts))
+	var g errgroup.Group
+	for i, h := range hosts {
+		g.Go(func() error {
+			said[i], _ = x.Run(ctx, h, script.String()) // who does not answer has no say
+			return nil
+		})
+	}
+	_ = g.Wait() // what was said is in said
+	for i, text := range said {
+		if text = strings.TrimSpace(text); text != "" {
+			return fmt.Errorf("%s: %s. Nothing was changed", hosts[i], strings.ReplaceAll(text, "\n", "; "))
+		}
+	}
+	return nil
 }
 
 // quorum says why a cluster of which so many serve of those that stay, and so many of

@@ -24,6 +24,8 @@ type world struct {
 	down  []string
 	known map[string]member.Controller
 	did   []string
+	// objects is what the service says on controllers that are asked whether others may go.
+	objects map[string]string
 }
 
 // controllers returns a cloud file with so many.
@@ -35,6 +37,7 @@ func controllers(n int) string {
 func services() []stack.Service {
 	return []stack.Service{{Name: "raft", Leaving: stack.Leaving{
 		Leave: "leave\n", Clear: "clear\n",
+		Object: func(d *stack.Deployment) string { return fmt.Sprintf("object %d\n", len(d.Spec.Controllers)) },
 		Forget: func(_ *stack.Deployment, _ *spec.Host, address string) string { return "forget " + address },
 	}}}
 }
@@ -42,6 +45,9 @@ func services() []stack.Service {
 func (w *world) run(_ context.Context, host, script string) (string, error) {
 	if slices.Contains(w.down, host) {
 		return "", errors.New("no route to host")
+	}
+	if strings.HasPrefix(script, "object ") {
+		return w.objects[host], nil
 	}
 	for _, word := range []string{"leave", "clear", "forget"} {
 		if i := strings.Index(script, word); i >= 0 {
@@ -99,6 +105,17 @@ func TestAControllerIsTakenOutOnlyWhereAMajorityStays(t *testing.T) {
 				t.Errorf("asking did %q", w.did)
 			}
 		})
+	}
+}
+
+func TestAServiceMayObject(t *testing.T) {
+	for _, says := range []string{"controller1", "controller3"} { // one that stays, the one that goes
+		w := &world{t: t, objects: map[string]string{says: "the other copies\nare not whole\n"}}
+		x, rec := w.executor(2, 3)
+		err := x.Object(t.Context(), rec("controller3"))
+		if want := says + ": the other copies; are not whole. Nothing was changed"; err == nil || err.Error() != want {
+			t.Errorf("refused %q, expected %q", err, want)
+		}
 	}
 }
 

@@ -14,6 +14,9 @@ const (
 // takes leave of the others. All of it is shell text that may be run again, and that
 // finds what is done already.
 type Leaving struct {
+	// Object, if set, is run on all controllers that answer, those that go included. It
+	// changes nothing, and prints why those that are not in the file must not go.
+	Object func(d *Deployment) string
 	// Leave is run on the controller that goes, if that still answers, while all
 	// members of all services run.
 	Leave string
