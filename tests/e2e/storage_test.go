@@ -121,7 +121,7 @@ func storageCloud(t *testing.T, authority pki.Authority, controllers []int, comp
 // TestStorageOnThreeControllers takes the storage of an OpenStack, on hosts that
 // have nothing else to do, through everything that may happen to it.
 func TestStorageOnThreeControllers(t *testing.T) {
-	c := newCloud(t, "e2estore", storageCloud(t, storageAuthority(t), storageFirst, 1))
+	c, next := newCloud(t, "e2estore", storageCloud(t, storageAuthority(t), storageFirst, 1)), storageAuthority(t)
 	for _, n := range []int{20, 60, 90} {
 		t.Logf("killed after %d steps; ended before: %v", n, c.killAfter(n))
 	}
@@ -135,7 +135,7 @@ func TestStorageOnThreeControllers(t *testing.T) {
 		name string
 		run  func(*cloud)
 	}{
-		{"a new authority needs no restart", storageNewAuthority},
+		{"a new authority needs no restart", func(c *cloud) { storageNewAuthority(c, next) }},
 		{"a controller loses power", storageCutOne},
 		{"a controller comes back from nothing", storageRebuilt},
 		{"two lose power", storageCutTwo},
@@ -145,8 +145,8 @@ func TestStorageOnThreeControllers(t *testing.T) {
 		{"an option of a volume drifts", storageDrifts},
 		{"a controller lost power as it learned of a volume", storageHalfLearned},
 		{"strangers are not let in", storageStrangers},
-		{"another compute comes", storageAnother},
-		{"a controller comes in the place of another", storageReplaced},
+		{"another compute comes", func(c *cloud) { storageAnother(c, next) }},
+		{"a controller comes in the place of another", func(c *cloud) { storageReplaced(c, next) }},
 	} {
 		t.Run(day.name, func(t *testing.T) {
 			c := c.with(t)
@@ -205,8 +205,7 @@ func (c *cloud) longestPause() time.Duration {
 
 // storageNewAuthority gives all hosts certificates of another authority. Nothing
 // stops for it, and whoever connects afterwards is shown the new ones.
-func storageNewAuthority(c *cloud) {
-	authority := storageAuthority(c.t)
+func storageNewAuthority(c *cloud, authority pki.Authority) {
 	c.write(storageCloud(c.t, authority, storageFirst, 1))
 	daemons := "pgrep -x 'glusterd|glusterfsd' | sort"
 	before := c.sh("controller1", daemons)
@@ -302,16 +301,16 @@ func storageHalfLearned(c *cloud) {
 
 // storageAnother adds a compute, which the volumes let in by a list that is written in
 // the same run.
-func storageAnother(c *cloud) {
-	c.write(storageCloud(c.t, storageAuthority(c.t), storageFirst, 2))
+func storageAnother(c *cloud, authority pki.Authority) {
+	c.write(storageCloud(c.t, authority, storageFirst, 2))
 	c.run("up")
 	c.sh("compute2", "mountpoint "+gluster.Target(gluster.Instances)+" && test -s "+gluster.Target(gluster.Instances)+"/disk")
 }
 
 // storageReplaced takes a controller out, as it leaves an OpenStack, and another in.
-func storageReplaced(c *cloud) {
+func storageReplaced(c *cloud, authority pki.Authority) {
 	c.sh("controller3", gluster.Service().Leaving.Leave)
-	c.write(storageCloud(c.t, storageAuthority(c.t), []int{1, 2, 4}, 2))
+	c.write(storageCloud(c.t, authority, []int{1, 2, 4}, 2))
 	out := c.run("up")
 	c.t.Logf("its copies were whole after %s", out.took)
 	sum, _, _ := strings.Cut(c.sh("compute1", "cat /root/sum"), " ")

@@ -159,6 +159,7 @@ moved() {
 		for to in $bricks; do
 			grep -q "^brick-[0-9]*=$to:" "$info" || break
 		done
+		until_ok known "$to" || fail "$to has not learned of volume $volume"
 		order volume replace-brick "$volume" "$from" "$to:$root/$volume/brick" commit force
 		until_ok grep -q "^brick-[0-9]*=$to:" "$info" || fail "the copy on $from was not replaced by one on $to"
 	done <<<"$(gluster volume info "$volume" | sed -n 's/^Brick[0-9]*: //p')"
