@@ -216,11 +216,12 @@ volume_apply() {
 		if ((copies > 1)); then replica="replica $copies"; fi
 		order volume create "$volume" $replica $(printf "%s:$brick " $bricks) force
 	fi
-	placed || moved
-	placed || fail "volume $volume has its copies elsewhere: $(grep '^brick-' "$info" | tr '\n' ' ')"
+	# Before it is started, and before a server gets a copy, which mounts it for that.
 	left=$(options_left) || :
 	read -ra words <<<"${left//[=$'\n']/ }"
 	if test -n "$left"; then order volume set "$volume" "${words[@]}"; fi
+	placed || moved
+	placed || fail "volume $volume has its copies elsewhere: $(grep '^brick-' "$info" | tr '\n' ' ')"
 	if ! grep -qx status=1 "$info"; then order volume start "$volume"; fi
 	strangers
 }
