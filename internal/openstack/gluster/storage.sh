@@ -201,6 +201,12 @@ known() {
 
 options_left() { grep -vxFf "$info" "/etc/updraft/gluster/$volume.options"; }
 
+options_set() {
+	left=$(options_left) || :
+	read -ra words <<<"${left//[=$'\n']/ }"
+	if test -n "$left"; then order volume set "$volume" "${words[@]}"; fi
+}
+
 volume_check() { placed && accepted && grep -qx status=1 "$info" && ! options_left >/dev/null; }
 
 volume_apply() {
@@ -217,10 +223,9 @@ volume_apply() {
 		order volume create "$volume" $replica $(printf "%s:$brick " $bricks) force
 	fi
 	# Before it is started, and before a server gets a copy, which mounts it for that.
-	left=$(options_left) || :
-	read -ra words <<<"${left//[=$'\n']/ }"
-	if test -n "$left"; then order volume set "$volume" "${words[@]}"; fi
+	options_set
 	placed || moved
+	options_set # GlusterFS puts who gets a copy on the list by itself
 	placed || fail "volume $volume has its copies elsewhere: $(grep '^brick-' "$info" | tr '\n' ' ')"
 	if ! grep -qx status=1 "$info"; then order volume start "$volume"; fi
 	strangers
