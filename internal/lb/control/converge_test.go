@@ -233,7 +233,7 @@ func TestWhatNobodyKnowsIsRemoved(t *testing.T) {
 	w.start("a", control.Options{})
 	id := w.create()
 	w.awaitStatus(id, model.Active)
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
 		w.mu.Lock()
 		n := len(w.instances) + len(w.ports)

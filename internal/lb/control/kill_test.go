@@ -206,7 +206,7 @@ func (c *cell) controller(name, at string, nth int) (*death, func()) {
 
 // idle waits until a controller has all shards, and nothing to do.
 func (c *cell) idle(ctl *control.Controller) {
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		ready, working := ctl.Queue()
 		if ctl.Shards() == quick().Shards && ready+working == 0 {
 			return
@@ -301,7 +301,7 @@ func (c *cell) kill(op operation, at string) map[string]int {
 	}
 	select {
 	case <-d.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		c.t.Errorf("%s: the step %q was not reached %d times", op.name, at, nth)
 	}
 	end()
@@ -346,7 +346,7 @@ func (c *cell) whole(op operation, at string, before map[string]bool) {
 		return
 	}
 	// What a pass does not find is swept.
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		left := c.leftOver(have)
 		if len(left) == 0 {
