@@ -51,7 +51,7 @@ func build(d *stack.Deployment) []stack.Item {
 			// controller that is this one; with more, it is enough that one has.
 			// Nobody answers where the address is not: that takes the kernel three
 			// seconds to notice.
-			Ready: &container.Ready{Exec: []string{"timeout", "0.5", "bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/%s/%d", d.VIP(), stack.KeystonePort)}},
+			Ready: &container.Ready{Exec: []string{"timeout", "1", "bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/%s/%d", d.VIP(), stack.KeystonePort)}},
 		}
 		if len(d.Spec.Controllers) > 1 {
 			script := b.Config("leave.sh", leaveScript)

@@ -42,7 +42,7 @@ type Ready struct {
 	Unix    string   `json:"unix,omitempty" doc:"Path of a socket on the host that accepts connections."`
 	Exec    []string `json:"exec,omitempty" doc:"Program that succeeds in the container's file system and the host's network. It must not change anything. Once updraft has seen it succeed, it is asked again only after a restart, unless always is set."`
 	Always  bool     `json:"always,omitempty" doc:"Run exec whenever the container is looked at, also when nothing has changed."`
-	Timeout string   `json:"timeout,omitempty" default:"60s" doc:"How long it may take after the start."`
+	Timeout string   `json:"timeout,omitempty" default:"3m" doc:"How long it may take after the start. One that ends again and again is given up at once."`
 }
 
 // Resource is a container.
@@ -249,7 +249,7 @@ func (r *Resource) validatePaths(fault faultFunc) {
 const (
 	startTimeout = 5 * time.Minute
 	stopTimeout  = 10 * time.Second
-	readyTimeout = 60 * time.Second
+	readyTimeout = 3 * time.Minute
 )
 
 func duration(text string, otherwise time.Duration) (time.Duration, error) {
