@@ -74,6 +74,7 @@ func TestOpenStackFromNothingToAServer(t *testing.T) {
 	t.Run("no secret is where it does not belong", func(t *testing.T) { noSecrets(t, c.with(t), out, spy.report()) })
 	t.Run("every port that others can reach speaks TLS", func(t *testing.T) { everyPortSpeaksTLS(t, c.with(t)) })
 	t.Run("the stock client works with the files handed over", func(t *testing.T) { stockClient(t, c.with(t)) })
+	t.Run("load balancers have addresses of Neutron, and users of Keystone", func(t *testing.T) { loadBalancers(t, c.with(t)) })
 	t.Run("a browser trusts the authority handed over", func(t *testing.T) { authority(t, c.with(t)) })
 	t.Run("tokens and credentials outlive the keys that made them", func(t *testing.T) { keyRotations(t, c.with(t)) })
 	t.Run("certificates and the authority are replaced while the APIs are asked", func(t *testing.T) { rotations(t, c.with(t)) })
