@@ -328,7 +328,7 @@ func (c *computer) stopped(ctx context.Context, cloud string) (string, error) {
 
 // outside returns the names of the interfaces that default routes lead through.
 func (c *computer) outside() ([]string, error) {
-	routes, err := c.routes(nil, 0)
+	routes, err := c.routes(&netlink.Route{}, 0)
 	if err != nil {
 		return nil, err
 	}
