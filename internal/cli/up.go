@@ -58,12 +58,13 @@ With --only the checks are left out: they are about the whole.
 	return cmd
 }
 
-// settlingAfter is how long checks have patience after a run.
+// settlingAfter is how long checks have patience after a run: what was changed, or
+// started with its host, has to be seen by health checks a few times.
 func settlingAfter(res engine.Result) time.Duration {
 	if res.Changed+res.Removed == 0 {
 		return 0
 	}
-	return settling
+	return 30 * time.Second
 }
 
 // nextSteps says where what was handed over is, and how to begin.

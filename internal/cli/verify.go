@@ -60,10 +60,6 @@ checks, it runs these alone.
 	return cmd
 }
 
-// settling is how long services may take after a change, or after their hosts were
-// started, until all is as it was: health checks have to see members a few times.
-const settling = 30 * time.Second
-
 // verify runs all checks and reports. The error's status says if one did not pass.
 func (s *session) verify(ctx context.Context, f reportFlags, settling time.Duration) error {
 	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM)

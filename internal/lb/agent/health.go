@@ -103,29 +103,29 @@ func (h *health) follow(ctx context.Context, w watched) {
 	}
 }
 
-// up reports the health of a member; one that is not checked is well.
-func (h *health) up(owner, member string) bool {
+// of returns what is known of a member that is checked.
+func (h *health) of(owner, member string) (condition, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for w, c := range h.known {
 		if w.Owner == owner && w.Member == member {
-			return c.up
+			return *c, true
 		}
 	}
-	return true
+	return condition{}, false
+}
+
+// up reports the health of a member; one that is not checked is well.
+func (h *health) up(owner, member string) bool {
+	c, known := h.of(owner, member)
+	return !known || c.up
 }
 
 // inEffect reports the health of a member by which packets are forwarded, for those
 // who rely on it.
 func (h *health) inEffect(owner, member string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for w, c := range h.known {
-		if w.Owner == owner && w.Member == member {
-			return c.acted
-		}
-	}
-	return true
+	c, known := h.of(owner, member)
+	return !known || c.acted
 }
 
 // toWatch lists what a configuration has the agent check.
@@ -146,12 +146,6 @@ func toWatch(c *amphora.Config) []watched {
 
 // watches reports whether a member is checked here.
 func (h *health) watches(owner, member string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for w := range h.known {
-		if w.Owner == owner && w.Member == member {
-			return true
-		}
-	}
-	return false
+	_, known := h.of(owner, member)
+	return known
 }

@@ -161,7 +161,8 @@ func subject(h *spec.Host) string {
 // of all volumes at each restart; upstream's does not.
 //
 // One that lost power while it learned of a volume from the others has a directory for
-// it and no more, and would not start again: it learns of it anew.
+// it and no more, and would not start again: it learns of it anew. Where there are no
+// others, nothing is removed.
 //
 // Before it answers, glusterd sets geo-replication up by running a program in Python
 // some dozen times. Nobody replicates from here, and on a host where all else starts
@@ -215,7 +216,7 @@ Wants=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-ExecStartPre=/bin/sh -c 'for d in ` + stateDir + `/vols/*/; do test -s "$$d/info" || rm -rf "$$d"; done'
+ExecStartPre=/bin/sh -c 'for d in ` + stateDir + `/vols/*/; do test -s "$$d/info" || test -z "$$(ls -A ` + stateDir + `/peers)" || rm -rf "$$d"; done'
 Environment=PYTHON=%s
 KillMode=process
 Restart=always
