@@ -200,6 +200,32 @@ func TestRemovedHostGoesAsAWholeAndLast(t *testing.T) {
 	}
 }
 
+func TestAMachineStaysUntilAllElseIsDone(t *testing.T) {
+	away := retry.Mark(errors.New("no answer"), retry.Unreachable)
+	for _, c := range []struct {
+		name  string
+		errs  []error
+		stays bool
+	}{{"another host fails", []error{errors.New("no space")}, true}, {"another host is dead", slices.Repeat([]error{away}, 30), false}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := enginetest.NewWorld(gates("a", "b"))
+				s := statedir.Open(t.TempDir())
+				up(t, graphOf(t, []string{"a", "b"}, "a/data=on-b", "b/data=1"), s, w)
+				w.Fail("a/data", c.errs...)
+				next := graphOf(t, []string{"a"}, "a/data=here")
+				_, r := up(t, next, s, w)
+				if got := strings.Contains(w.String(), "machine:b"); got != c.stays || slices.Contains(r.Blocked, "machine:b") != c.stays {
+					t.Errorf("machine:b is there: %t, blocked: %v", got, r.Blocked)
+				}
+				if _, r := up(t, next, s, w); c.stays && (r.Err() != nil || strings.Contains(w.String(), "machine:b")) {
+					t.Errorf("the next run: %v, left:\n%s", r.Err(), w)
+				}
+			})
+		})
+	}
+}
+
 func TestKilledAfterEveryStepAndResumed(t *testing.T) {
 	g := func(t *testing.T) *engine.Graph { return graphOf(t, []string{"a", "b"}, twoHosts...) }
 	clean := enginetest.NewWorld(gates("a", "b"))

@@ -69,8 +69,9 @@ func (r *run) lose(scope string, cause int32) {
 }
 
 // vain reports whether a task need not be tried, and because of which other:
-// its scope does not answer, what it is to outlive is still there, or it would
-// take away the way into a scope in which something is left to be removed.
+// its scope does not answer, what it is to outlive is still there, it would
+// take away the way into a scope in which something is left to be removed, or it
+// would take along what others were to take over and did not.
 func (r *run) vain(t int32) (cause int32, vain bool) {
 	_, scope := r.describe(t)
 	if cause, vain = r.lost[scope]; vain || !r.isRemoval(t) {
@@ -81,7 +82,7 @@ func (r *run) vain(t int32) (cause int32, vain bool) {
 	}
 	rec := r.removal(t).removal
 	if rec.Holds {
-		return 0, false
+		return r.undone()
 	}
 	for _, opened := range rec.Opens {
 		if cause, vain = r.stuck[opened]; vain {
@@ -106,6 +107,21 @@ func (r *run) survived(t int32) (cause int32, yes bool) {
 		_, scope := r.describe(cause)
 		if _, dead := r.lost[scope]; !dead {
 			return cause, true
+		}
+	}
+	return 0, false
+}
+
+// undone returns the first node that failed where it should be, so that it is not known
+// whether all is taken over that a machine holds. The next run asks again. Hosts that do
+// not answer are taken to be dead: they take nothing over.
+func (r *run) undone() (cause int32, yes bool) {
+	for i := range int32(len(r.p.graph.nodes)) {
+		if r.tasks[i].state != failed {
+			continue
+		}
+		if _, dead := r.lost[r.tasks[i].scope]; !dead {
+			return i, true
 		}
 	}
 	return 0, false

@@ -146,6 +146,8 @@ func TestStorageOnThreeControllers(t *testing.T) {
 		{"a controller lost power as it learned of a volume", storageHalfLearned},
 		{"strangers are not let in", storageStrangers},
 		{"another compute comes", func(c *cloud) { storageAnother(c, next) }},
+		{"a controller that is dead has a successor", func(c *cloud) { storageHeir(c, next, 2, 4, []int{1, 3}, true) }},
+		{"one that is alive has a successor", func(c *cloud) { storageHeir(c, next, 3, 5, []int{1, 4}, false) }},
 	} {
 		t.Run(day.name, func(t *testing.T) {
 			c := c.with(t)
@@ -304,6 +306,23 @@ func storageAnother(c *cloud, authority pki.Authority) {
 	c.write(storageCloud(c.t, authority, storageFirst, 2))
 	c.run("up")
 	c.sh("compute2", "mountpoint "+gluster.Target(gluster.Instances)+" && test -s "+gluster.Target(gluster.Instances)+"/disk")
+}
+
+// storageHeir has a controller of another name take the place of one, which is dead or
+// goes when its copies are elsewhere.
+func storageHeir(c *cloud, authority pki.Authority, old, heir int, stay []int, dead bool) {
+	if dead {
+		c.run("lab", "cut", fmt.Sprintf("controller%d", old))
+	}
+	c.longestPause()
+	c.write(storageCloud(c.t, authority, append(stay, heir), 2))
+	out := c.run("up")
+	c.t.Logf("the successor's copies were whole after %s; the longest pause between writes was %s", out.took, c.longestPause().Round(time.Millisecond))
+	got := c.sh(fmt.Sprintf("controller%d", heir), "cat /var/lib/updraft/gluster/instances/*/disk | md5sum; gluster pool list")
+	sum, _, _ := strings.Cut(c.sh("compute1", "cat /root/sum"), " ")
+	if sum == "" || !strings.Contains(got, sum) || strings.Contains(got, fmt.Sprintf("10.89.40.1%d", old)) {
+		c.t.Errorf("its copy and its pool are\n%s\nwant one of sum %q, and no controller%d", got, sum, old)
+	}
 }
 
 // storageStrangers is a host with a certificate of the authority that may mount one
