@@ -96,6 +96,8 @@ func guard(ctx context.Context, log *slog.Logger, controllers []string) error {
 	watch.Guard{
 		Controllers: controllers, Alive: watch.Answers, Log: log,
 		Kill:   func() error { return killAll(servers) },
+		Mute:   func(ctx context.Context) error { _, err := within(ctx, "ovs-vswitchd", mute); return err },
+		Speak:  speak,
 		Rejoin: restart,
 	}.Run(ctx)
 	return nil

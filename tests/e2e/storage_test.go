@@ -148,6 +148,7 @@ func TestStorageOnThreeControllers(t *testing.T) {
 		{"another compute comes", func(c *cloud) { storageAnother(c, next) }},
 		{"a controller that is dead has a successor", func(c *cloud) { storageHeir(c, next, 2, 4, []int{1, 3}, true) }},
 		{"one that is alive has a successor", func(c *cloud) { storageHeir(c, next, 3, 5, []int{1, 4}, false) }},
+		{"a controller missed that a copy moved", storageMissed},
 	} {
 		t.Run(day.name, func(t *testing.T) {
 			c := c.with(t)
@@ -323,6 +324,15 @@ func storageHeir(c *cloud, authority pki.Authority, old, heir int, stay []int, d
 	if sum == "" || !strings.Contains(got, sum) || strings.Contains(got, fmt.Sprintf("10.89.40.1%d", old)) {
 		c.t.Errorf("its copy and its pool are\n%s\nwant one of sum %q, and no controller%d", got, sum, old)
 	}
+}
+
+// storageMissed has a controller know a copy on one that has left, with which its glusterd
+// does not start.
+func storageMissed(c *cloud) {
+	c.sh("controller4", "sed -i 's/=10.89.40.15:/=10.89.40.13:/' /var/lib/glusterd/vols/instances/info")
+	c.run("lab", "cut", "controller4")
+	c.run("lab", "start", "controller4")
+	c.sh("controller4", "for i in $(seq 300); do grep -qs =10.89.40.15: /var/lib/glusterd/vols/instances/info && systemctl is-active glusterd && exit; sleep 0.2; done; exit 1")
 }
 
 // storageStrangers is a host with a certificate of the authority that may mount one

@@ -17,6 +17,7 @@
 package gluster
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -160,9 +161,7 @@ func subject(h *spec.Host) string {
 // Debian's unit ends all that glusterd has started along with it, and so the copies
 // of all volumes at each restart; upstream's does not.
 //
-// One that lost power while it learned of a volume from the others has a directory for
-// it and no more, and would not start again: it learns of it anew. Where there are no
-// others, nothing is removed.
+// With what it knows of a volume it may be unable to start: forget.sh has it learn anew.
 //
 // Before it answers, glusterd sets geo-replication up by running a program in Python
 // some dozen times. Nobody replicates from here, and on a host where all else starts
@@ -181,16 +180,21 @@ func daemon(b *stack.Builder) {
 		Resource: &file.Resource{Path: config(noReplication), Content: "#!/bin/sh\necho gsyncd\n", Mode: "0755", Owner: "root", Group: "root"},
 		Phase:    engine.Configure,
 	})
+	before := b.Config("forget.sh", forget)
 	yes := true
 	b.Add(configset.Item{
 		Resource: &unit.Resource{
-			Name: server, Enabled: &yes, State: unit.Started, DropIns: map[string]string{"storage": fmt.Sprintf(daemonUnit, config(noReplication))},
+			Name: server, Enabled: &yes, State: unit.Started,
+			DropIns: map[string]string{"storage": fmt.Sprintf(daemonUnit, before, address(b.D, b.Host), config(noReplication))},
 			// Certificates are read at each connection.
 			RestartOn: []string{conf, secureFile},
 		},
-		Phase: engine.Start, Needs: append(trust(b), "file:"+config(noReplication)), Triggers: []string{"file:" + conf},
+		Phase: engine.Start, Needs: append(trust(b), "file:"+config(noReplication), "file:"+before), Triggers: []string{"file:" + conf},
 	})
 }
+
+//go:embed forget.sh
+var forget string
 
 const daemonConfig = stack.Header + `volume management
     type mgmt/glusterd
@@ -216,7 +220,7 @@ Wants=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-ExecStartPre=/bin/sh -c 'for d in ` + stateDir + `/vols/*/; do test -s "$$d/info" || test -z "$$(ls -A ` + stateDir + `/peers)" || rm -rf "$$d"; done'
+ExecStartPre=/bin/sh %s %s
 Environment=PYTHON=%s
 KillMode=process
 Restart=always

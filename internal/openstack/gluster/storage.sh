@@ -162,6 +162,7 @@ moved() {
 		until_ok known "$to" || fail "$to has not learned of volume $volume"
 		order volume replace-brick "$volume" "$from" "$to:$root/$volume/brick" commit force
 		until_ok grep -q "^brick-[0-9]*=$to:" "$info" || fail "the copy on $from was not replaced by one on $to"
+		agreed
 	done <<<"$(gluster volume info "$volume" | sed -n 's/^Brick[0-9]*: //p')"
 }
 
@@ -199,6 +200,30 @@ known() {
 	fail "glusterd on $1 does not answer"
 }
 
+# described [OPTION]: the volume as a server knows it.
+described() { timeout 10 gluster --mode=script "$@" volume info "$volume" </dev/null 2>&1 | sort; }
+
+# agree succeeds when all servers know the same of the volume.
+agree() {
+	local p mine
+	mine=$(described)
+	for p in $peers; do
+		test "$(described --remote-host="${p%=*}")" = "$mine" || return 1
+	done
+}
+
+# agreed has all servers know the same. A change is told to those that are connected just
+# then, and another one learns of it when it meets this one again; without that, its
+# clients go on to ask where a copy was before, and it will not start when that server has
+# left the pool.
+agreed() {
+	if patience=2 until_ok agree; then return; fi
+	echo "not all servers know of the last change to $volume: glusterd is started again, as they compare notes when they meet" >&2
+	systemctl restart glusterd
+	until_ok connected || fail "the servers of the pool do not see each other"
+	patience=6 until_ok agree || fail "not all servers know the same of volume $volume: $(for p in $peers; do described --remote-host="${p%=*}" | diff <(described) - | tr '\n' ' '; done)"
+}
+
 options_left() { grep -vxFf "$info" "/etc/updraft/gluster/$volume.options"; }
 
 options_set() {
@@ -228,14 +253,44 @@ volume_apply() {
 	options_set # GlusterFS puts who gets a copy on the list by itself
 	placed || fail "volume $volume has its copies elsewhere: $(grep '^brick-' "$info" | tr '\n' ' ')"
 	if ! grep -qx status=1 "$info"; then order volume start "$volume"; fi
+	agreed
 	strangers
+}
+
+# learned succeeds when this server knows of the volume, and where its copies are.
+learned() { grep -qsx status=1 "$info" && placed; }
+
+brick_pid() {
+	local pid
+	pid=$(cat "/run/gluster/vols/$volume/$address${brick//\//-}.pid" 2>/dev/null) || return 1
+	tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qx "$brick" || return 1
+	echo "$pid"
 }
 
 brick_check() {
 	local pid
-	pid=$(cat "/run/gluster/vols/$volume/$address${brick//\//-}.pid" 2>/dev/null) || return 1
-	tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qx "$brick"
+	learned || return 1
+	pid=$(brick_pid) || return 1
+	ss --no-header --tcp --listening --numeric --processes | grep -q ",pid=$pid,"
 }
+
+# serve waits until the copy is served. A program whose question to glusterd for what it
+# is to serve was lost never asks again: another one is started.
+serve() {
+	local pid
+	for _ in 1 2 3; do
+		if patience=15 until_ok brick_check; then return; fi
+		echo "the program that serves $brick does not listen: another one is started" >&2
+		if pid=$(brick_pid); then
+			kill "$pid" || :
+			until_ok gone "$pid" || kill -9 "$pid" || :
+		fi
+		order volume start "$volume" force
+	done
+	until_ok brick_check || fail "nothing serves $brick; see /var/log/glusterfs/bricks"
+}
+
+gone() { ! test -d "/proc/$1"; }
 
 # mounted refuses to fill a directory whose file system is to be mounted and is not.
 mounted() {
@@ -246,7 +301,11 @@ mounted() {
 }
 
 brick_apply() {
-	until_ok grep -qsx status=1 "$info" || fail "this server has not learned of volume $volume from the others"
+	if brick_check; then return; fi
+	if ! patience=10 until_ok learned; then
+		systemctl restart glusterd # servers compare notes when they meet
+		until_ok learned || fail "this server has not learned from the others where the copies of volume $volume are"
+	fi
 	own
 	if test -d "$brick/.glusterfs"; then
 		order volume start "$volume" force
@@ -259,7 +318,7 @@ brick_apply() {
 		order volume replace-brick "$volume" "$address:$brick" "$address:$to" commit force
 		brick=$to
 	fi
-	until_ok brick_check
+	serve
 }
 
 # What one of the others lacks has an entry here, beside one that all of them are

@@ -163,7 +163,7 @@ func serve(b *stack.Builder) {
 			add("volume", v.name, healTimeout, needs, "file:"+conf, "file:"+file)
 		}
 		made := stack.OnHost(d.First(), "command:"+jobName("volume", v.name))
-		add("brick", v.name, "", []string{made, "command:" + jobName("pool", ""), "file:" + file})
+		add("brick", v.name, "", []string{made, "command:" + jobName("pool", ""), "file:" + file}, made)
 		add("heal", v.name, healTimeout, everywhere(d, "brick", "", v.name), append(everywhere(d, "brick", "", v.name), made)...)
 	}
 }

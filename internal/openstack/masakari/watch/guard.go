@@ -17,6 +17,11 @@ type Guard struct {
 	Alive func(ctx context.Context, at string) bool
 	// Kill ends all servers, and is called again and again while the compute is cut off.
 	Kill func() error
+	// Mute keeps what virtual networks send from networks outside: addresses of routers
+	// and servers may be elsewhere by then. It is called when servers were ended, until
+	// it succeeds. Speak undoes that, or fails while what is sent may be out of date; it is
+	// called when the compute is back, and at the start, as it is unknown what was before.
+	Mute, Speak func(ctx context.Context) error
 	// Rejoin makes Nova look anew at what of its servers is still its own; it is
 	// called once the compute is back and servers were ended.
 	Rejoin func(ctx context.Context) error
@@ -25,32 +30,65 @@ type Guard struct {
 
 // Run guards until ctx ends.
 func (g Guard) Run(ctx context.Context) {
-	seen, killed := time.Now(), false
+	seen, now := time.Now(), state{}
 	tick := time.NewTicker(Interval)
 	defer tick.Stop()
 	for {
 		asked := time.Now()
-		late := asked.Sub(seen) >= Late && !killed
+		late := asked.Sub(seen) >= Late && !now.killed
 		switch {
 		case !late && 2*count(ctx, g.Controllers, g.Alive) > len(g.Controllers):
 			seen = asked // whoever answered may have done so before the host stood still
-			if killed {
-				killed = !g.rejoined(ctx)
-			}
+			g.back(ctx, &now)
 		case time.Since(seen) >= Lease && ctx.Err() == nil:
-			if !killed {
-				g.Log.Warn("no majority of the controllers was seen: all servers are ended, as others may start them elsewhere", "for", time.Since(seen))
-			}
-			killed = true
-			if err := g.Kill(); err != nil {
-				g.Log.Error("cannot end servers", "error", err)
-			}
+			g.end(ctx, &now, time.Since(seen))
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// state is what a guard has done to its compute.
+type state struct {
+	killed bool // servers were ended, and nova-compute does not know
+	muted  bool
+	speaks bool // nothing is muted, for sure
+}
+
+// end has the compute do nothing that another one may be doing.
+func (g Guard) end(ctx context.Context, now *state, since time.Duration) {
+	if !now.killed {
+		g.Log.Warn("no majority of the controllers was seen: all servers are ended, as others may start them elsewhere", "for", since)
+	}
+	now.killed, now.speaks = true, false
+	if err := g.Kill(); err != nil {
+		g.Log.Error("cannot end servers", "error", err)
+	}
+	if now.muted {
+		return
+	}
+	err := g.Mute(ctx)
+	if err != nil {
+		g.Log.Error("cannot keep what virtual networks send from networks outside", "error", err)
+	}
+	now.muted = err == nil
+}
+
+// back undoes it.
+func (g Guard) back(ctx context.Context, now *state) {
+	if !now.speaks {
+		err := g.Speak(ctx)
+		if err != nil {
+			g.Log.Warn("virtual networks do not reach networks outside yet", "error", err)
+		}
+		now.speaks = err == nil
+		now.muted = now.muted && !now.speaks
+	}
+	if now.killed {
+		now.killed = !g.rejoined(ctx)
 	}
 }
 

@@ -184,6 +184,7 @@ func TestAGuardEndsServersInTimeAndOnlyThen(t *testing.T) {
 				g.Alive = func(_ context.Context, at string) bool { return slices.Index(g.Controllers, at) < alive }
 				g.Kill = func() error { log = append(log, "kill"); return nil }
 				g.Rejoin = func(context.Context) error { log = append(log, "rejoin"); return nil }
+				g.Mute, g.Speak = noted(&log, "mute"), noted(&log, "speak")
 				go g.Run(t.Context())
 				at := func(when time.Duration) { time.Sleep(time.Until(start.Add(when))); synctest.Wait() }
 				at(time.Minute + time.Second)
@@ -191,9 +192,9 @@ func TestAGuardEndsServersInTimeAndOnlyThen(t *testing.T) {
 				at(time.Minute + time.Second + c.cut)
 				alive = c.of
 				at(2*time.Minute + c.cut)
-				var want []string
+				want := []string{"speak"} // at the start
 				if c.kills {
-					want = []string{"kill", "rejoin"}
+					want = append(want, "kill", "mute", "kill", "speak", "rejoin")
 				}
 				if diff := cmp.Diff(want, slices.Compact(log)); diff != "" {
 					t.Error(diff)
@@ -208,8 +209,8 @@ func TestAHostThatStoodStillMayHaveBeenTakenForDead(t *testing.T) {
 		still time.Duration
 		want  []string
 	}{
-		"for a moment":            {Late - 2*Interval, nil},
-		"for longer than a lease": {Late + Interval, []string{"kill", "rejoin"}},
+		"for a moment":            {Late - 2*Interval, []string{"speak"}},
+		"for longer than a lease": {Late + Interval, []string{"speak", "kill", "speak", "rejoin"}},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -224,6 +225,7 @@ func TestAHostThatStoodStillMayHaveBeenTakenForDead(t *testing.T) {
 				}
 				g.Kill = func() error { log = append(log, "kill"); return nil }
 				g.Rejoin = func(context.Context) error { log = append(log, "rejoin"); return nil }
+				g.Mute, g.Speak = noted(&log, "mute"), noted(&log, "speak")
 				go g.Run(t.Context())
 				time.Sleep(time.Minute + time.Second)
 				still = c.still
@@ -234,6 +236,19 @@ func TestAHostThatStoodStillMayHaveBeenTakenForDead(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// noted notes that it was called, and fails the first time.
+func noted(log *[]string, what string) func(context.Context) error {
+	failed := false
+	return func(context.Context) error {
+		if !failed {
+			failed = true
+			return errors.New("not yet")
+		}
+		*log = append(*log, what)
+		return nil
 	}
 }
 
