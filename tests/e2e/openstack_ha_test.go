@@ -50,6 +50,7 @@ func TestHighlyAvailableOpenStack(t *testing.T) {
 			badDay{"two of three controllers lose their power", cutTwo},
 			badDay{"the first controller is made anew", func(t *testing.T, c *cloud, _ *server) { rebuiltController(t, c, "controller1") }},
 			badDay{"volumes on three controllers", volumesOnThree},
+			badDay{"users' own addresses go and come", publicGoesAndComes},
 		)
 	}
 	for _, day := range days {
@@ -81,6 +82,35 @@ func volumesOnThree(t *testing.T, c *cloud, _ *server) {
 	volumesInTime(t, c)
 	c.write(string(before))
 	c.run("apply")
+}
+
+// publicGoesAndComes has users reach the APIs at the controllers' own address for a while,
+// and at those of a network outside again.
+func publicGoesAndComes(t *testing.T, c *cloud, stay *server) {
+	with, err := os.ReadFile(c.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const line = "  public: [public, public6]\n"
+	if !strings.Contains(string(with), line) {
+		t.Fatal("the example has no such line")
+	}
+	trace := c.traced(stay.address)
+	for _, is := range []struct{ file, address, not string }{
+		{strings.Replace(string(with), line, "", 1), "//10.89.0.10:", "//10.89.2.10:"},
+		{string(with), "//10.89.2.10:", "//10.89.0.10:"},
+	} {
+		c.write(is.file)
+		if out := c.run("up"); !strings.Contains(out.stdout, "3 passed") {
+			t.Errorf("not every check passed:\n%s", out.all())
+		}
+		c.expectSettled()
+		said := c.client(t)("endpoint", "list", "--interface", "public", "-f", "value", "-c", "URL")
+		if !strings.Contains(said, is.address) || strings.Contains(said, is.not) {
+			t.Errorf("APIs are public at\n%s\nwant them at %s", said, is.address)
+		}
+	}
+	t.Logf("the server meanwhile: %s", trace())
 }
 
 // server is a server of the tests with an address that answers.

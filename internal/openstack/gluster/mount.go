@@ -11,6 +11,7 @@ import (
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/resource/command"
 	"github.com/updraft-cloud/updraft/internal/resource/file"
+	"github.com/updraft-cloud/updraft/internal/resource/hosts"
 	"github.com/updraft-cloud/updraft/internal/resource/symlink"
 	"github.com/updraft-cloud/updraft/internal/transport"
 )
@@ -33,13 +34,11 @@ var mountProgram string
 func mount(b *stack.Builder, v volume) {
 	d := b.D
 	script := b.Config("mount.sh", mountProgram)
-	var servers []string
-	for _, h := range d.Spec.Bricks() {
-		servers = append(servers, "--volfile-server="+address(d, h))
-	}
+	known, servers := knownServers(d)
+	b.Add(configset.Item{Phase: engine.Configure, Resource: known})
 	conf := config(v.name + ".mount")
 	b.Add(configset.Item{Phase: engine.Configure, Resource: &file.Resource{
-		Path: conf, Content: stack.Header + "SERVERS=" + strings.Join(servers, " ") + "\n", Mode: "0644", Owner: "root", Group: "root",
+		Path: conf, Content: stack.Header + "SERVERS=" + servers + "\n", Mode: "0644", Owner: "root", Group: "root",
 	}})
 	text := strings.NewReplacer("@volume@", v.name, "@target@", v.target, "@conf@", conf,
 		"@before@", strings.Join(v.before, ".service ")+".service").Replace(mountUnit)
@@ -55,12 +54,34 @@ func mount(b *stack.Builder, v volume) {
 		group = owner
 	}
 	arguments := transport.Quote(v.target, Unit(v.name), strings.TrimPrefix(v.mode, "0"), owner, group)
-	needs := append(trust(b), "symlink:"+wants, "file:"+conf, "directory:"+path.Dir(v.target), "file:"+script)
+	needs := append(trust(b), "symlink:"+wants, "file:"+conf, "hosts:"+name, "directory:"+path.Dir(v.target), "file:"+script)
 	b.Triggered(command.Resource{
 		Name:   mountJob(v.name),
 		Script: "bash " + script + " apply " + arguments, Unless: "bash " + script + " check " + arguments,
 		// Of the copies it waits for none: two of them are enough, whichever.
 	}, engine.Start, append(needs, stack.OnHost(d.First(), "command:"+jobName("volume", v.name))), "file:"+u)
+}
+
+// knownServers are the names by which clients ask for what a volume is, with all addresses
+// for each, and the arguments that say so. As a mount outlives the controllers that it
+// began with, it must learn of others: a client asks an address anew after each failure,
+// one after the other, and reads the file again after the last. (Given addresses, it was
+// seen to ask a controller that had left for good, and lost the copies that had moved.) At
+// its start it asks each name once, so each begins with another controller.
+//
+// Source: gf_resolve_ip6 in libglusterfs; host.conf(5), "multi".
+func knownServers(d *stack.Deployment) (*hosts.Resource, string) {
+	r := &hosts.Resource{Name: name}
+	var arguments []string
+	bricks := d.Spec.Bricks()
+	for i := range bricks {
+		as := fmt.Sprintf("storage%d.updraft.internal", i+1)
+		for k := range bricks {
+			r.Entries = append(r.Entries, hosts.Entry{IP: address(d, bricks[(i+k)%len(bricks)]), Names: []string{as}})
+		}
+		arguments = append(arguments, "--volfile-server="+as)
+	}
+	return r, strings.Join(arguments, " ")
 }
 
 // unitDir is where units of the administrator are. The unit is a file there and no

@@ -344,12 +344,35 @@ heal_check() {
 	return 1
 }
 
+# joined succeeds when whoever has connections to one copy has as many to all of them. A
+# client that does not reach a new one yet leaves it behind again with all that it writes.
+# One server asks for all, as glusterd answers one at a time.
+joined() {
+	test "$address" = "${bricks%% *}" || return 0
+	gluster volume status "$volume" clients 2>/dev/null | awk -v copies="$(set -- $bricks; echo $#)" '
+		/^Brick : / { copy++ }
+		NF == 4 && $1 ~ /:[0-9]+$/ && $2 ~ /^[0-9]+$/ {
+			sub(/:[0-9]+$/, "", $1)
+			all[$1]
+			n[$1, copy]++
+		}
+		END {
+			for (host in all) for (i = 2; i <= copies; i++) if (n[host, i] != n[host, 1]) exit 1
+			exit copy != copies
+		}'
+}
+
+# Clients that do not reach a copy are waited for, but not for ever: they may be unable to.
 heal_apply() {
 	local i
 	for ((i = 0; ; i++)); do
-		if heal_check; then return; fi
+		if heal_check && { ((i >= 20)) || joined; }; then return; fi
 		# Refused while it goes on, or a daemon is on its way up: it begins by itself then.
-		if ((i % 4 == 0)); then gluster volume heal "$volume" >&2 || :; fi
+		if ((i % 4 == 0)); then
+			gluster volume heal "$volume" >&2 || :
+			echo "volume $volume: another copy lacks what was written to $(waiting | wc -l) files or directories" >&2
+		fi
+		sleep 1
 	done
 }
 
