@@ -48,7 +48,7 @@ func account(b *stack.Builder, what, sql, done string) {
 	b.Add(configset.Item{
 		Resource: &command.Resource{
 			Name:   "mariadb " + what,
-			Script: client + " <" + apply,
+			Script: patiently(client + " <" + apply),
 			Unless: fmt.Sprintf(`test "$(%s <%s)" = done`, client, check),
 		},
 		Phase: engine.Start, Needs: []string{"container:" + name}, Triggers: []string{"file:" + apply, "file:" + check},

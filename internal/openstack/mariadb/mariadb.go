@@ -186,7 +186,8 @@ func certificate(b *stack.Builder, leaf string) {
 }
 
 // patiently is a command that is tried for a while: a member of Galera takes none for
-// as long as it is in no primary component.
+// as long as it is in no primary component, which may also be for a moment after it has
+// answered.
 func patiently(c string) string {
 	return "for i in $(seq 60); do if " + c + "; then break; fi; test $i -lt 60; sleep 1; done"
 }
