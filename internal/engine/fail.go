@@ -112,16 +112,19 @@ func (r *run) survived(t int32) (cause int32, yes bool) {
 	return 0, false
 }
 
-// undone returns the first node that failed where it should be, so that it is not known
-// whether all is taken over that a machine holds. The next run asks again. Hosts that do
-// not answer are taken to be dead: they take nothing over.
+// undone returns why something is not as it should be on a host that answers, so that it
+// is not known whether all is taken over that a machine holds. The next run asks again.
+// Hosts that do not answer are taken to be dead: they take nothing over.
 func (r *run) undone() (cause int32, yes bool) {
 	for i := range int32(len(r.p.graph.nodes)) {
-		if r.tasks[i].state != failed {
+		if _, dead := r.lost[r.tasks[i].scope]; dead {
 			continue
 		}
-		if _, dead := r.lost[r.tasks[i].scope]; !dead {
+		switch {
+		case r.tasks[i].state == failed:
 			return i, true
+		case r.tasks[i].state == blocked && r.p.reports[i].Status != drift.InSync:
+			return r.tasks[i].cause, true
 		}
 	}
 	return 0, false

@@ -24,29 +24,32 @@ gluster() { timeout 120 gluster --mode=script "$@" </dev/null; }
 
 # order ARGUMENT...: changes a volume. glusterd makes one change at a time, on all
 # servers, and refuses another meanwhile; and while servers come to know each other
-# they may lose touch for a moment.
+# they may lose touch for a moment, or a volume that they are just learning anew. Where
+# some have made a change and others not, what is left to do is looked for again.
 order() {
 	local i s said
 	for ((i = 0; i < patience; i++)); do
 		s=0
 		said=$(timeout 45 gluster --mode=script "$@" 2>&1 </dev/null) || s=$?
 		if ((s == 0)); then return; fi
-		if ((s == 124)); then anew "$*"; fi # timeout's own
+		if ((s == 124)); then anew "$* does not answer"; fi # timeout's own
 		case $said in
-		*'transaction is in progress'* | *'Locking failed'* | *'not connected'* | *"not in 'Peer in Cluster' state"*) sleep 1 ;;
+		*'Commit failed on '*) anew "$*: $said" ;;
+		*'alidation failed on '* | *'Staging failed on '* | *'transaction is in progress'* | *'Locking failed'* | *'not connected'* | *"not in 'Peer in Cluster' state"*) sleep 1 ;;
 		*) break ;;
 		esac
 	done
 	fail "$said"
 }
 
-# anew WHAT: begins again with a glusterd of which one change was never answered: what
+# anew WHY: begins again with another glusterd. Of a change that was never answered, what
 # another server said was lost, and it would wait for that for ten minutes, with the
 # lock of all in hand. Changes take seconds; that it ends undoes the lock everywhere.
+# And servers compare notes when they meet.
 anew() {
-	export unanswered=$((${unanswered:-0} + 1))
-	if ((unanswered > 3)); then fail "gluster $1 does not answer"; fi
-	echo "gluster $1 does not answer: glusterd is started again" >&2
+	export begun=$((${begun:-0} + 1))
+	if ((begun > 3)); then fail "gluster $1"; fi
+	echo "gluster $1; glusterd is started again" >&2
 	systemctl restart glusterd
 	until_ok connected || :
 	exec bash "$0" "$what" "$mode" "$volume"
@@ -159,7 +162,6 @@ moved() {
 		for to in $bricks; do
 			grep -q "^brick-[0-9]*=$to:" "$info" || break
 		done
-		until_ok known "$to" || fail "$to has not learned of volume $volume"
 		order volume replace-brick "$volume" "$from" "$to:$root/$volume/brick" commit force
 		until_ok grep -q "^brick-[0-9]*=$to:" "$info" || fail "the copy on $from was not replaced by one on $to"
 		agreed
@@ -217,7 +219,7 @@ agree() {
 # clients go on to ask where a copy was before, and it will not start when that server has
 # left the pool.
 agreed() {
-	if patience=2 until_ok agree; then return; fi
+	if patience=3 until_ok agree; then return; fi
 	echo "not all servers know of the last change to $volume: glusterd is started again, as they compare notes when they meet" >&2
 	systemctl restart glusterd
 	until_ok connected || fail "the servers of the pool do not see each other"
@@ -247,6 +249,7 @@ volume_apply() {
 		if ((copies > 1)); then replica="replica $copies"; fi
 		order volume create "$volume" $replica $(printf "%s:$brick " $bricks) force
 	fi
+	agreed
 	# Before it is started, and before a server gets a copy, which mounts it for that.
 	options_set
 	placed || moved
