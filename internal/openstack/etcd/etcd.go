@@ -82,7 +82,6 @@ func build(d *stack.Deployment) []stack.Item {
 	for _, h := range d.Spec.Controllers {
 		b := d.On(h, name)
 		member(b)
-		b.Begun(stack.LeafFile(name))
 		if h == d.First() {
 			begun(b)
 		}
@@ -117,7 +116,8 @@ func member(b *stack.Builder) {
 		RestartOn:   []string{script, stack.CAFile},
 		Ready:       &container.Ready{Exec: append(ctl(b.D, b.Host), "endpoint", "health"), Always: true, Timeout: "3m"},
 		StopTimeout: "10s",
-	}, "file:"+leaf, "directory:"+data, stack.Members)
+		// What asks it, here and in other services' jobs, asks with the script.
+	}, "file:"+leaf, "file:"+b.Begun(leaf)[1], "directory:"+data, stack.Members)
 }
 
 // begun adds the command which notes that the clusters of the services have begun,

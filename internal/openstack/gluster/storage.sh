@@ -34,6 +34,7 @@ order() {
 		if ((s == 0)); then return; fi
 		if ((s == 124)); then anew "$* does not answer"; fi # timeout's own
 		case $said in
+		*'is not part of cluster'*) return ;; # who detached it for another volume was first
 		*'Commit failed on '*) anew "$*: $said" ;;
 		*'alidation failed on '* | *'Staging failed on '* | *'transaction is in progress'* | *'Locking failed'* | *'not connected'* | *"not in 'Peer in Cluster' state"*) sleep 1 ;;
 		*) break ;;
@@ -202,8 +203,9 @@ known() {
 	fail "glusterd on $1 does not answer"
 }
 
-# described [OPTION]: the volume as a server knows it.
-described() { timeout 10 gluster --mode=script "$@" volume info "$volume" </dev/null 2>&1 | sort; }
+# described [OPTION]: the volume as a server knows it. What was the list of addresses
+# before a copy moved it may keep for itself.
+described() { timeout 10 gluster --mode=script "$@" volume info "$volume" </dev/null 2>&1 | grep -v '^old[.]' | sort; }
 
 # agree succeeds when all servers know the same of the volume.
 agree() {

@@ -113,8 +113,9 @@ func server(b *stack.Builder, after []string) {
 			// as it was until that is there.
 			after = append(after, "container:etcd")
 		}
-		start := []string{"bash", path.Join(dir, "start.sh"), data + "/data", orderFile(), peers(b.D, b.Host), role}
-		run = slices.Concat(start, b.Begun(leaf)[1:], run)
+		start, begun := []string{"bash", path.Join(dir, "start.sh"), data + "/data", orderFile(), peers(b.D, b.Host), role}, b.Begun(leaf)[1:]
+		after = append(after, "file:"+begun[0])
+		run = slices.Concat(start, begun, run)
 	}
 	b.Job(stack.Job{
 		Name: "mariadb data directory", Image: image, User: user, Volumes: []container.Volume{{Source: data, Target: data}},

@@ -113,7 +113,10 @@ func server(b *stack.Builder) {
 		others = append(others, b.D.Address(h))
 	}
 	leaf := b.Leaf(user, others...)
-	needs := []string{"file:" + first, "file:" + leaf, stack.Members}
+	run, needs := start(b, leaf), []string{"file:" + first, "file:" + leaf, stack.Members}
+	if len(others) > 0 {
+		needs = append(needs, "file:"+b.Begun(leaf)[1])
+	}
 	switch {
 	case b.Host != b.D.First():
 		needs = append(needs, stack.OnHost(b.D.First(), "container:"+name))
@@ -121,7 +124,7 @@ func server(b *stack.Builder) {
 		needs = append(needs, "container:etcd") // which it asks before it begins
 	}
 	b.Container(container.Resource{
-		Name: name, Image: "infra", User: user, Exec: start(b, leaf),
+		Name: name, Image: "infra", User: user, Exec: run,
 		Env: map[string]string{
 			"HOME":                  home,
 			"LANG":                  "C.UTF-8",
