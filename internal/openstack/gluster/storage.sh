@@ -351,9 +351,7 @@ heal_check() {
 
 # joined succeeds when whoever has connections to one copy has as many to all of them. A
 # client that does not reach a new one yet leaves it behind again with all that it writes.
-# One server asks for all, as glusterd answers one at a time.
 joined() {
-	test "$address" = "${bricks%% *}" || return 0
 	gluster volume status "$volume" clients 2>/dev/null | awk -v copies="$(set -- $bricks; echo $#)" '
 		/^Brick : / { copy++ }
 		NF == 4 && $1 ~ /:[0-9]+$/ && $2 ~ /^[0-9]+$/ {
@@ -377,7 +375,7 @@ heal_apply() {
 			gluster volume heal "$volume" >&2 || :
 			echo "volume $volume: another copy lacks what was written to $(waiting | wc -l) files or directories" >&2
 		fi
-		sleep 1
+		sleep "$((RANDOM % 3)).5" # glusterd answers one of the servers at a time
 	done
 }
 
