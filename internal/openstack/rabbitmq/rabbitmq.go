@@ -158,7 +158,7 @@ func start(b *stack.Builder, leaf string) []string {
 	if len(peers) > 0 {
 		begun = b.Begun(leaf)[1:]
 	} else {
-		queues, peers = "classic", []string{none}
+		queues, peers = "alone", []string{none}
 	}
 	if b.Host == b.D.First() {
 		role = "first"
@@ -242,8 +242,8 @@ func config(d *stack.Deployment, h *spec.Host) string {
 // needs no more than that. It is a file of its own, as no restart is due when it
 // changes.
 func firstUser(d *stack.Deployment) string {
-	return stack.Header + fmt.Sprintf("default_user = %s\ndefault_pass = %s\ndefault_permissions.configure = .*\n"+
-		"default_permissions.read = .*\ndefault_permissions.write = .*\n", stack.RabbitUser, d.Secrets.Password(stack.SecretRabbit))
+	return stack.Header + fmt.Sprintf("default_vhost = %s\ndefault_user = %s\ndefault_pass = %s\ndefault_permissions.configure = .*\n"+
+		"default_permissions.read = .*\ndefault_permissions.write = .*\n", stack.RabbitHost(d), stack.RabbitUser, d.Secrets.Password(stack.SecretRabbit))
 }
 
 // account adds the command that keeps the services' user as it should be.
@@ -268,7 +268,7 @@ func account(b *stack.Builder) {
 			// a second or two of a core.
 			Script: "if " + done + "; then exit 0; fi\n" + ctl("await_startup") + "\n" +
 				ctl("change_password", u) + " <" + secret + " || " + ctl("add_user", u) + " <" + secret + "\n" +
-				ctl("set_permissions", "--vhost", "/", u, ".*", ".*", ".*") + "\n",
+				ctl("set_permissions", "--vhost", stack.RabbitHost(b.D), u, ".*", ".*", ".*") + "\n",
 			Unless: done,
 		},
 		Phase: engine.Start, Needs: []string{"container:" + name, "file:" + login}, Triggers: []string{"file:" + secret},

@@ -1,4 +1,4 @@
-# Starts a member of RabbitMQ: NODE classic|quorum first|other PEER,PEER BEGUN LEAF CA URLS COMMAND...
+# Starts a member of RabbitMQ: NODE alone|quorum first|other PEER,PEER BEGUN LEAF CA URLS COMMAND...
 #
 # PEERS are the addresses of the others; "-" stands for none, with which nobody is
 # asked anything. A member that was in the cluster goes on with what it has. One that
@@ -12,7 +12,7 @@
 # for members that are not there takes it minutes.
 #
 # What is here is about the moment: when queues become replicated, or are no longer
-# (classic, quorum), all is begun anew, as a queue does not change its type.
+# (alone, quorum), all is begun anew, as a queue does not change its type.
 set -eu
 node=$1 type=$2 role=$3 peers=$4
 begun=(bash "${@:5:4}")
@@ -51,7 +51,7 @@ fi
 # forget has the member that this one was before forgotten by another.
 forget() {
 	local said
-	said=$(timeout 60 /usr/lib/rabbitmq/bin/rabbitmqctl --longnames --node "rabbit@$1" forget_cluster_node "$node" 2>&1) && return
+	said=$(timeout 120 /usr/lib/rabbitmq/bin/rabbitmqctl --longnames --node "rabbit@$1" forget_cluster_node "$node" 2>&1) && return
 	case $said in
 	*not_a_cluster_node* | *'not a cluster'* | *'not in the cluster'*) ;; # as good as forgotten
 	*)

@@ -19,8 +19,8 @@ func TestAMemberBeginsOnlyWhereNobodyDid(t *testing.T) {
 		known             string // status of the question whether the clusters have begun
 		starts, keepsData bool
 	}{
-		{"one that is alone goes on", "classic", "first", "-", true, "2", true, true},
-		{"one that is alone and was ended at its first start begins anew", "classic", "first", "-", false, "2", true, false},
+		{"one that is alone goes on", "alone", "first", "-", true, "2", true, true},
+		{"one that is alone and was ended at its first start begins anew", "alone", "first", "-", false, "2", true, false},
 		{"the first of a new cloud begins", "quorum", "first", nobody, false, "1", true, false},
 		{"the first of a cloud that has begun waits", "quorum", "first", nobody, false, "0", false, true},
 		{"the first waits while nobody knows", "quorum", "first", nobody, false, "2", false, true},
@@ -45,7 +45,7 @@ func TestAMemberBeginsOnlyWhereNobodyDid(t *testing.T) {
 				write("joined", "")
 			}
 			if strings.Contains(c.name, "was alone") {
-				write("queues", "classic\n")
+				write("queues", "alone\n")
 			}
 			cmd := exec.Command("bash", "start.sh", "rabbit@127.0.0.1", c.queues, c.role, c.peers,
 				filepath.Join(home, "begun.sh"), "leaf", "ca", "urls", "sh", "-c", "echo started")

@@ -69,5 +69,5 @@ func looks(d *stack.Deployment, h *spec.Host) []logbundle.Look {
 		return nil
 	}
 	ctl := "timeout 30 podman exec " + name + " /usr/lib/rabbitmq/bin/rabbitmqctl "
-	return []logbundle.Look{{File: "rabbitmq.txt", Script: ctl + "cluster_status; " + ctl + "list_queues name type messages consumers state"}}
+	return []logbundle.Look{{File: "rabbitmq.txt", Script: ctl + "cluster_status; " + ctl + "--vhost " + stack.RabbitHost(d) + " list_queues name type messages consumers state"}}
 }

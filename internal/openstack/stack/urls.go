@@ -26,6 +26,17 @@ func DatabaseURL(d *Deployment, user, database string) string {
 // RabbitUser is the services' user at RabbitMQ.
 const RabbitUser = "openstack"
 
+// RabbitHost is the virtual host of the services' queues: another one for queues that are
+// replicated. When one controller becomes several, or the reverse, all is declared anew; a
+// service that still has its settings of before must not be the first to do that, as it
+// would declare things that the others then refuse to use.
+func RabbitHost(d *Deployment) string {
+	if len(d.Spec.Controllers) > 1 {
+		return "/"
+	}
+	return "alone"
+}
+
 // TransportURL is how services reach RabbitMQ: they know all controllers, and go
 // to another when theirs is gone.
 //
@@ -35,7 +46,7 @@ func TransportURL(d *Deployment) string {
 	for _, h := range d.Spec.Controllers {
 		at = append(at, RabbitUser+":"+d.Secrets.Password(SecretRabbit)+"@"+HostPort(d.Address(h), RabbitPort))
 	}
-	return "rabbit://" + strings.Join(at, ",") + "/"
+	return "rabbit://" + strings.Join(at, ",") + "/" + strings.Trim(RabbitHost(d), "/")
 }
 
 // OVNNorth and OVNSouth are how programs reach OVN's databases: any controller
