@@ -84,7 +84,7 @@ func (c *compiler) members(d *stack.Deployment) {
 	gate := c.deployer(provision.KindMembers, "controllers", member.Gate{})
 	n := c.nodes[len(c.nodes)-1]
 	n.Holds, n.Guarded = true, true
-	c.scopes = append(c.scopes, engine.Scope{Name: member.Scope, Gate: gate, Limit: 1})
+	c.scopes = append(c.scopes, engine.Scope{Name: member.Scope, Gate: gate, Limit: 1, Leads: true})
 	c.nodes = append(c.nodes, member.Nodes(d)...)
 }
 

@@ -49,7 +49,7 @@ func graphOf(t *testing.T, hosts []string, defs ...string) *engine.Graph {
 	var scopes []engine.Scope
 	for _, h := range hosts {
 		nodes = append(nodes, node("machine:"+h+"=1"))
-		scopes = append(scopes, engine.Scope{Name: h, Gate: "machine:" + h})
+		scopes = append(scopes, engine.Scope{Name: h, Gate: "machine:" + h, Leads: h == "members"})
 	}
 	for _, d := range defs {
 		nodes = append(nodes, node(d))
@@ -197,6 +197,32 @@ func TestRemovedHostGoesAsAWholeAndLast(t *testing.T) {
 	records, err := s.Records(context.Background())
 	if err != nil || len(records) != 2 {
 		t.Errorf("state still holds %d records: %v, %v", len(records), records, err)
+	}
+}
+
+func TestWhatIsRemovedInAScopeThatLeadsGoesFirst(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		t.Run(fmt.Sprintf("fails %t", fails), func(t *testing.T) {
+			w := enginetest.NewWorld(gates("a", "b", "members"))
+			s := statedir.Open(t.TempDir())
+			next := graphOf(t, []string{"a", "members"}, "a/other=1")
+			up(t, graphOf(t, []string{"a", "b", "members"}, "a/store=1", "a/tool=1 <a/store", "members/b=1"), s, w)
+			w.Log = nil
+			if fails {
+				w.Fail("members/b", errors.New("no majority"))
+			}
+			_, r := up(t, next, s, w)
+			want := []string{"remove members/b", "remove a/tool", "remove a/store", "apply a/other", "remove machine:b"}
+			if fails {
+				want = []string{"apply a/other"}
+			}
+			if diff := cmp.Diff(want, w.Log); diff != "" {
+				t.Errorf("%s\n%v", diff, r.Err())
+			}
+			if _, r := up(t, next, s, w); r.Err() != nil || w.String() != "a/other=1\nmachine:a=1\nmachine:members=1\n" {
+				t.Errorf("the next run: %v, left:\n%s", r.Err(), w)
+			}
+		})
 	}
 }
 

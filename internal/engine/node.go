@@ -74,6 +74,9 @@ type Scope struct {
 	// Gate is the ID of the node that must be in sync before the scope can be
 	// observed (the machine). Empty means that the scope is always there.
 	Gate string
+	// Leads says that what is removed in it goes before anything that is removed in
+	// other scopes, which stays as long as it has not gone.
+	Leads bool
 	// Limit bounds how many nodes are applied at once; 0 means the engine's default.
 	Limit int
 	// Turn names the group of scopes that must not all be disturbed at once: what works

@@ -37,7 +37,27 @@ func (r *run) addRemovals() {
 		}
 		chains[chain] = append(chains[chain], t)
 	}
+	r.lead(chains, early)
 	r.chain(chains, early)
+}
+
+// lead has all other removals outlive those of the scopes that go first.
+func (r *run) lead(chains map[string][]int32, early []int32) {
+	leads := func(scope string) bool { s := r.p.graph.scopes[scope]; return s != nil && s.Leads }
+	var leading, others []int32
+	for scope, chain := range chains {
+		if leads(scope) {
+			leading = append(leading, chain...)
+		} else {
+			others = append(others, chain...)
+		}
+	}
+	for _, before := range leading {
+		for _, t := range slices.Concat(others, early) {
+			r.outlived[t] = append(r.outlived[t], before)
+			r.edge(before, t)
+		}
+	}
 }
 
 // outlives adds edges from the removals that a step must not precede, and reports
