@@ -314,6 +314,8 @@ func storageAnother(c *cloud, authority pki.Authority) {
 func storageHeir(c *cloud, authority pki.Authority, old, heir int, stay []int, dead bool) {
 	if dead {
 		c.run("lab", "cut", fmt.Sprintf("controller%d", old))
+	} else { // as its members do when they take leave
+		c.sh(fmt.Sprintf("controller%d", old), "systemctl stop glusterd")
 	}
 	c.longestPause()
 	c.write(storageCloud(c.t, authority, append(stay, heir), 2))

@@ -349,18 +349,27 @@ heal_check() {
 	return 1
 }
 
-# joined succeeds when whoever has connections to one copy has as many to all of them. A
-# client that does not reach a new one yet leaves it behind again with all that it writes.
+# joined succeeds when whoever is connected to one copy is to all of them, as far as it is
+# to be. A client that does not reach a new one yet leaves it behind again with all that it
+# writes. On hosts with copies whoever heals is one more client; elsewhere more than one
+# are of before a change, and go when no file is open in them.
 joined() {
-	gluster volume status "$volume" clients 2>/dev/null | awk -v copies="$(set -- $bricks; echo $#)" '
+	local allowed
+	allowed=$(sed -n 's/^auth[.]allow=//p' "/etc/updraft/gluster/$volume.options")
+	gluster volume status "$volume" clients 2>/dev/null |
+		awk -v copies="$(set -- $bricks; echo $#)" -v allowed=",$allowed," -v bricks=" $bricks " '
 		/^Brick : / { copy++ }
 		NF == 4 && $1 ~ /:[0-9]+$/ && $2 ~ /^[0-9]+$/ {
 			sub(/:[0-9]+$/, "", $1)
-			all[$1]
+			if (!index(allowed, "," $1 ",")) next
 			n[$1, copy]++
+			if (n[$1, copy] > most[$1]) most[$1] = n[$1, copy]
 		}
 		END {
-			for (host in all) for (i = 2; i <= copies; i++) if (n[host, i] != n[host, 1]) exit 1
+			for (host in most) {
+				least = index(bricks, " " host " ") && most[host] > 1 ? 2 : 1
+				for (i = 1; i <= copies; i++) if (n[host, i] < least) exit 1
+			}
 			exit copy != copies
 		}'
 }
