@@ -93,14 +93,27 @@ func guard(ctx context.Context, log *slog.Logger, controllers []string) error {
 	if len(controllers) == 0 {
 		return errors.New("guard needs the addresses of the controllers")
 	}
+	_, err := os.Stat(ended)
 	watch.Guard{
 		Controllers: controllers, Alive: watch.Answers, Log: log,
-		Kill:   func() error { return killAll(servers) },
-		Mute:   func(ctx context.Context) error { _, err := within(ctx, "ovs-vswitchd", mute); return err },
-		Speak:  speak,
-		Rejoin: restart,
+		Kill: func() error { return killAll(servers) },
+		Mute: mute, Speak: speak, Rejoin: rejoin,
+		Ended: err == nil, Remember: func(yes bool) error { return remember(ended, yes) },
 	}.Run(ctx)
 	return nil
+}
+
+// ended is there while what a guard has done is not undone. A boot undoes it.
+const ended = "/run/updraft/servers-ended"
+
+func remember(file string, yes bool) error {
+	if !yes {
+		return os.Remove(file)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, nil, 0o644)
 }
 
 // servers are the control groups of servers' scopes, as package libvirt's hook names
@@ -120,18 +133,23 @@ func killAll(groups string) error {
 	return err
 }
 
-// restartTimeout is for asking systemd.
-const restartTimeout = 10 * time.Second
+// rejoin has nova-compute look at its servers: at its start, and only then, it
+// cleans up what of those that are elsewhere now is left, and starts those that are not.
+// That it starts is waited for by systemd alone: a guard that waits does not look.
+func rejoin(ctx context.Context) error {
+	return errors.Join(systemctl(ctx, "restart", "nova-compute.service"), systemctl(ctx, "start", monitor))
+}
 
-// restart has nova-compute look at its servers: at its start, and only then, it
-// cleans up what of those that are elsewhere now is left. That it starts is waited for
-// by systemd alone: a guard that waits does not look.
-func restart(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, restartTimeout)
+// systemctlTimeout is for asking systemd.
+const systemctlTimeout = 10 * time.Second
+
+// systemctl asks systemd for something, and does not wait for it.
+func systemctl(ctx context.Context, verb, unit string) error {
+	ctx, cancel := context.WithTimeout(ctx, systemctlTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "systemctl", "--no-block", "restart", "nova-compute.service").CombinedOutput()
+	out, err := exec.CommandContext(ctx, "systemctl", "--no-block", verb, unit).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%w: %s", err, out)
+		return fmt.Errorf("systemctl %s %s: %w: %s", verb, unit, err, out)
 	}
 	return nil
 }

@@ -43,3 +43,15 @@ func TestAllServersAreKilledAndNothingElse(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatWasEndedIsRemembered(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "run", "ended")
+	for _, yes := range []bool{true, true, false} {
+		if err := remember(file, yes); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(file); (err == nil) != yes {
+			t.Errorf("after %t: %v", yes, err)
+		}
+	}
+}

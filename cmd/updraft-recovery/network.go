@@ -14,34 +14,28 @@ import (
 // networkTimeout is for one look at, or change of, Open vSwitch.
 const networkTimeout = 10 * time.Second
 
-// mute drops what the bridge of virtual networks sends to the bridges of networks
+// muteScript drops what the bridge of virtual networks sends to the bridges of networks
 // outside. ovn-controller, which makes the flows of the former, may not know that another
 // compute has the addresses of routers and servers now, and would go on to say that they
 // are here. It has no say in the latter's, and the host's own addresses on these bridges
-// are not touched.
+// are not touched. Ports go by their numbers, as OpenFlow cuts names to 15 characters.
 //
 // Source: ovs-ofctl(8), "add-flow"; ovs-fields(7), "in_port".
-const mute = `set -eu
+const muteScript = `set -eu
 for bridge in $(ovs-vsctl --no-wait --timeout=5 list-br); do
 	if test "$bridge" = br-int; then continue; fi
 	for port in $(ovs-vsctl --no-wait --timeout=5 list-ports "$bridge"); do
-		test "$(ovs-vsctl --no-wait --timeout=5 --if-exists get Interface "$port" type)" = patch || continue
-		ovs-ofctl --timeout=5 add-flow "$bridge" "cookie=` + cookie + `,priority=65535,in_port=$port,actions=drop"
+		set -- $(ovs-vsctl --no-wait --timeout=5 --if-exists get Interface "$port" type ofport)
+		test "${1-}" = patch || continue
+		ovs-ofctl --timeout=5 add-flow "$bridge" "cookie=` + cookie + `,priority=65535,in_port=$2,actions=drop"
 	done
 done`
 
-// unmute takes the flows of mute away.
-const unmute = `set -eu
+// unmuteScript takes these flows away.
+const unmuteScript = `set -eu
 for bridge in $(ovs-vsctl --no-wait --timeout=5 list-br); do
 	if test "$bridge" = br-int; then continue; fi
 	ovs-ofctl --timeout=5 del-flows "$bridge" "cookie=` + cookie + `/-1"
-done`
-
-// muted prints what mute has added and unmute has not taken away.
-const muted = `set -eu
-for bridge in $(ovs-vsctl --no-wait --timeout=5 list-br); do
-	if test "$bridge" = br-int; then continue; fi
-	ovs-ofctl --timeout=5 dump-flows "$bridge" "cookie=` + cookie + `/-1" | sed -n "/ actions=/s/^/$bridge: /p"
 done`
 
 // cookie marks the flows: "updraft" in ASCII.
@@ -52,17 +46,26 @@ const cookie = "0x75706472616674"
 // Source: ovn-controller(8), "connection-status".
 const current = `test "$(ovs-appctl --timeout=5 -t /run/ovn/ovn-controller.ctl connection-status)" = connected`
 
-// speak undoes mute. Until ovn-controller is connected its flows are those of before.
+// monitor tells Masakari of servers that ended. Those that the guard has ended run
+// elsewhere by the time that Masakari hears of them, and it would stop and start them
+// there; where they do not, nova-compute starts them.
+const monitor = "masakari-instance-monitor.service"
+
+// mute has the compute say nothing to networks outside, and nothing to Masakari.
+func mute(ctx context.Context) error {
+	_, err := within(ctx, "ovs-vswitchd", muteScript)
+	return errors.Join(err, systemctl(ctx, "stop", monitor))
+}
+
+// speak undoes what mute does to networks. Until ovn-controller is connected its flows are
+// those of before.
 func speak(ctx context.Context) error {
-	flows, err := within(ctx, "ovs-vswitchd", muted)
-	if errors.Is(err, os.ErrNotExist) || err == nil && flows == "" {
+	if _, err := os.Stat(pidFile("ovs-vswitchd")); errors.Is(err, os.ErrNotExist) {
 		return nil // a switch that does not run sends nothing, and begins without flows
 	}
+	_, err := within(ctx, "ovn-controller", current)
 	if err == nil {
-		_, err = within(ctx, "ovn-controller", current)
-	}
-	if err == nil {
-		_, err = within(ctx, "ovs-vswitchd", unmute)
+		_, err = within(ctx, "ovs-vswitchd", unmuteScript)
 	}
 	return err
 }

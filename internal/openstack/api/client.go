@@ -343,6 +343,10 @@ func (c *Client) All(ctx context.Context, service, path, plural string, out any)
 // Gone reports whether err says that a thing does not exist.
 func Gone(err error) bool { return statusOf(err) == http.StatusNotFound }
 
+// Busy reports whether err says that a thing cannot be changed while something else is
+// done with it.
+func Busy(err error) bool { return statusOf(err) == http.StatusConflict }
+
 // resolveURL joins a path to the base of a service. A path that begins with a
 // slash, as in links to the next page, replaces the base's.
 func resolveURL(base, path string) (string, error) {

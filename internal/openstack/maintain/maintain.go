@@ -17,6 +17,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/updraft-cloud/updraft/internal/openstack/api"
 	"github.com/updraft-cloud/updraft/internal/openstack/masakari/watch"
 	"github.com/updraft-cloud/updraft/internal/retry"
 )
@@ -130,12 +131,34 @@ func (c *Compute) absent(ctx context.Context, yes bool) error {
 				continue
 			}
 			body := map[string]any{"host": map[string]any{"on_maintenance": yes}}
-			if err := c.API.Call(ctx, "instance-ha", http.MethodPut, path+"/"+url.PathEscape(h.UUID), body, nil, "tell Masakari of "+c.Name); err != nil {
+			if err := c.tell(ctx, path+"/"+url.PathEscape(h.UUID), body); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// busyFor is how long Masakari may be at work for a host, whose servers it starts elsewhere
+// or anew: it takes no word of the host meanwhile. It tries for some minutes itself.
+const busyFor = 5 * time.Minute
+
+// tell changes the host at Masakari, as soon as that is done with it.
+func (c *Compute) tell(ctx context.Context, path string, body any) error {
+	for began, told := time.Now(), false; ; told = true {
+		err := c.API.Call(ctx, "instance-ha", http.MethodPut, path, body, nil, "tell Masakari of "+c.Name)
+		if err == nil || !api.Busy(err) || time.Since(began) > busyFor {
+			return err
+		}
+		if !told {
+			c.Log("Masakari is still at work for %s: waiting", c.Name)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(c.Every):
+		}
+	}
 }
 
 // servers returns those on the host.

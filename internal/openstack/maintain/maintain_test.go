@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/updraft-cloud/updraft/internal/openstack/api"
 	"github.com/updraft-cloud/updraft/internal/openstack/maintain"
 	"github.com/updraft-cloud/updraft/internal/openstack/masakari/watch"
 	"github.com/updraft-cloud/updraft/internal/status"
@@ -25,6 +26,7 @@ type obj = map[string]any
 type cloud struct {
 	service obj
 	away    bool
+	busy    int // how often Masakari takes no word of the host
 	servers map[string]obj
 	fate    map[string]string // of servers that are asked to move: refused, back; else they arrive
 	log     []string
@@ -92,6 +94,9 @@ func (c *cloud) Call(_ context.Context, _, method, path string, body, out any, _
 	switch id, rest, _ := strings.Cut(strings.TrimPrefix(path, "servers/"), "/"); {
 	case path == "os-services/s1":
 		return recode(body, &c.service)
+	case path == "segments/g1/hosts/h1" && c.busy > 0:
+		c.busy--
+		return &api.Error{Status: 409, Message: "in-use to process notifications"}
 	case path == "segments/g1/hosts/h1":
 		c.away = body.(obj)["host"].(obj)["on_maintenance"].(bool)
 		return nil
@@ -136,6 +141,11 @@ func TestAComputeIsEmptiedAndComesBack(t *testing.T) {
 		{rule: "what runs moves, what is off stays", cloud: newCloud(running("a", "ACTIVE"), running("b", "SHUTOFF"), running("c", "PAUSED")),
 			want: []string{away, masakari(true), move("a"), move("c"), masakari(false), back}},
 		{rule: "one on its way is waited for", cloud: newCloud(running("a", "MIGRATING")), want: []string{away, masakari(true), masakari(false), back}},
+		{rule: "Masakari is waited for until it is done with the host", cloud: func() *cloud {
+			c := newCloud()
+			c.busy = 2
+			return c
+		}(), want: []string{away, masakari(true), masakari(true), masakari(true), masakari(false), back}},
 		{rule: "what cannot move is named, with the reason", cloud: newCloud(running("a", "ACTIVE"), running("b", "ACTIVE"), running("c", "ERROR")),
 			fate: map[string]string{"a": "refused", "b": "back"},
 			left: []string{"vm-a (a): no valid host",

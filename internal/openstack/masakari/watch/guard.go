@@ -17,20 +17,24 @@ type Guard struct {
 	Alive func(ctx context.Context, at string) bool
 	// Kill ends all servers, and is called again and again while the compute is cut off.
 	Kill func() error
-	// Mute keeps what virtual networks send from networks outside: addresses of routers
-	// and servers may be elsewhere by then. It is called when servers were ended, until
-	// it succeeds. Speak undoes that, or fails while what is sent may be out of date; it is
-	// called when the compute is back, and at the start, as it is unknown what was before.
+	// Mute keeps the compute from saying what may not be so any more, as its servers run
+	// elsewhere; it is called when servers were ended, until it succeeds. Speak undoes
+	// that, or fails while what is said would still be out of date; it is called once the
+	// compute is back.
 	Mute, Speak func(ctx context.Context) error
 	// Rejoin makes Nova look anew at what of its servers is still its own; it is
 	// called once the compute is back and servers were ended.
 	Rejoin func(ctx context.Context) error
-	Log    *slog.Logger
+	// Ended says that servers were ended by a guard before this one, which could not undo
+	// it; Remember keeps that for the next.
+	Ended    bool
+	Remember func(ended bool) error
+	Log      *slog.Logger
 }
 
 // Run guards until ctx ends.
 func (g Guard) Run(ctx context.Context) {
-	seen, now := time.Now(), state{}
+	seen, now := time.Now(), state{killed: g.Ended, silent: g.Ended}
 	tick := time.NewTicker(Interval)
 	defer tick.Stop()
 	for {
@@ -54,41 +58,53 @@ func (g Guard) Run(ctx context.Context) {
 // state is what a guard has done to its compute.
 type state struct {
 	killed bool // servers were ended, and nova-compute does not know
+	silent bool // muted, or so in part
 	muted  bool
-	speaks bool // nothing is muted, for sure
 }
 
 // end has the compute do nothing that another one may be doing.
 func (g Guard) end(ctx context.Context, now *state, since time.Duration) {
 	if !now.killed {
 		g.Log.Warn("no majority of the controllers was seen: all servers are ended, as others may start them elsewhere", "for", since)
+		g.remember(true)
 	}
-	now.killed, now.speaks = true, false
+	now.killed, now.silent = true, true
 	if err := g.Kill(); err != nil {
 		g.Log.Error("cannot end servers", "error", err)
 	}
-	if now.muted {
-		return
+	if !now.muted {
+		err := g.Mute(ctx)
+		if err != nil {
+			g.Log.Error("cannot keep the compute from saying what may not be so any more", "error", err)
+		}
+		now.muted = err == nil
 	}
-	err := g.Mute(ctx)
-	if err != nil {
-		g.Log.Error("cannot keep what virtual networks send from networks outside", "error", err)
-	}
-	now.muted = err == nil
 }
 
 // back undoes it.
 func (g Guard) back(ctx context.Context, now *state) {
-	if !now.speaks {
+	if !now.killed && !now.silent {
+		return
+	}
+	if now.silent {
 		err := g.Speak(ctx)
 		if err != nil {
 			g.Log.Warn("virtual networks do not reach networks outside yet", "error", err)
 		}
-		now.speaks = err == nil
-		now.muted = now.muted && !now.speaks
+		now.silent = err != nil
+		now.muted = now.muted && now.silent
 	}
 	if now.killed {
 		now.killed = !g.rejoined(ctx)
+	}
+	if !now.killed && !now.silent {
+		g.remember(false)
+	}
+}
+
+func (g Guard) remember(ended bool) {
+	if err := g.Remember(ended); err != nil {
+		g.Log.Error("a guard after this one would not know what to undo", "error", err)
 	}
 }
 

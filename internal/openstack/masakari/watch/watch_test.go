@@ -185,6 +185,7 @@ func TestAGuardEndsServersInTimeAndOnlyThen(t *testing.T) {
 				g.Kill = func() error { log = append(log, "kill"); return nil }
 				g.Rejoin = func(context.Context) error { log = append(log, "rejoin"); return nil }
 				g.Mute, g.Speak = noted(&log, "mute"), noted(&log, "speak")
+				g.Remember = func(ended bool) error { log = append(log, fmt.Sprint(ended)); return nil }
 				go g.Run(t.Context())
 				at := func(when time.Duration) { time.Sleep(time.Until(start.Add(when))); synctest.Wait() }
 				at(time.Minute + time.Second)
@@ -192,9 +193,9 @@ func TestAGuardEndsServersInTimeAndOnlyThen(t *testing.T) {
 				at(time.Minute + time.Second + c.cut)
 				alive = c.of
 				at(2*time.Minute + c.cut)
-				want := []string{"speak"} // at the start
+				var want []string
 				if c.kills {
-					want = append(want, "kill", "mute", "kill", "speak", "rejoin")
+					want = []string{"true", "kill", "mute", "kill", "rejoin", "speak", "false"}
 				}
 				if diff := cmp.Diff(want, slices.Compact(log)); diff != "" {
 					t.Error(diff)
@@ -209,8 +210,8 @@ func TestAHostThatStoodStillMayHaveBeenTakenForDead(t *testing.T) {
 		still time.Duration
 		want  []string
 	}{
-		"for a moment":            {Late - 2*Interval, []string{"speak"}},
-		"for longer than a lease": {Late + Interval, []string{"speak", "kill", "speak", "rejoin"}},
+		"for a moment":            {Late - 2*Interval, nil},
+		"for longer than a lease": {Late + Interval, []string{"true", "kill", "rejoin", "speak", "false"}},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -226,6 +227,7 @@ func TestAHostThatStoodStillMayHaveBeenTakenForDead(t *testing.T) {
 				g.Kill = func() error { log = append(log, "kill"); return nil }
 				g.Rejoin = func(context.Context) error { log = append(log, "rejoin"); return nil }
 				g.Mute, g.Speak = noted(&log, "mute"), noted(&log, "speak")
+				g.Remember = func(ended bool) error { log = append(log, fmt.Sprint(ended)); return nil }
 				go g.Run(t.Context())
 				time.Sleep(time.Minute + time.Second)
 				still = c.still
