@@ -202,7 +202,7 @@ func driverFault(err error) *fault {
 		return newFault(http.StatusConflict, "The VIP IP address is already in use: %s", err)
 	case errors.Is(err, driver.ErrExhausted):
 		return invalid("Subnet(s) in the supplied network do not contain enough available IPs.")
-	case errors.Is(err, driver.ErrInvalid):
+	case errors.Is(err, driver.ErrInvalid), errors.Is(err, driver.ErrForbidden):
 		return invalid("%s", err)
 	case errors.Is(err, driver.ErrUnsupported):
 		return unsupported(defaultProvider, "%s", err)

@@ -269,7 +269,7 @@ func stored[T model.Stored](list []T) []model.Stored {
 // checkRefs asks for all certificates and subnets that the tree names.
 func (p *plan) checkRefs(c *call) *fault {
 	for _, l := range p.listeners {
-		if err := c.maySeeSecrets(append(certificates(l), l.ClientCATLSRef, l.ClientCRLRef)...); err != nil {
+		if err := c.lend(append(certificates(l), l.ClientCATLSRef, l.ClientCRLRef)...); err != nil {
 			return err
 		}
 		if err := c.checkCertificates(certificates(l)); err != nil {
@@ -280,7 +280,7 @@ func (p *plan) checkRefs(c *call) *fault {
 		}
 	}
 	for _, o := range p.pools {
-		if err := c.maySeeSecrets(o.TLSContainerRef, o.CATLSContainerRef, o.CRLContainerRef); err != nil {
+		if err := c.lend(o.TLSContainerRef, o.CATLSContainerRef, o.CRLContainerRef); err != nil {
 			return err
 		}
 		if o.TLSContainerRef != "" {

@@ -29,6 +29,10 @@ func (v vault) Certificate(_ context.Context, ref string) (*driver.Certificate, 
 		return &driver.Certificate{Ref: ref}, nil
 	case "encrypted":
 		return nil, fmt.Errorf("%w: the key needs a pass phrase", driver.ErrInvalid)
+	case "silent":
+		return nil, fmt.Errorf("%w: no answer", driver.ErrUnavailable)
+	case "taken":
+		return nil, &driver.Error{Kind: "Secret", ID: ref, Class: driver.ErrForbidden}
 	}
 	return nil, driver.NotFound("certificate", ref)
 }
@@ -36,6 +40,9 @@ func (v vault) Certificate(_ context.Context, ref string) (*driver.Certificate, 
 func (v vault) Secret(_ context.Context, ref string) ([]byte, error) {
 	if data, ok := v[ref]; ok {
 		return data, nil
+	}
+	if ref == "silent" {
+		return nil, fmt.Errorf("%w: no answer", driver.ErrUnavailable)
 	}
 	return nil, driver.NotFound("secret", ref)
 }
@@ -73,6 +80,9 @@ func TestWhatTheKeyManagerHas(t *testing.T) {
 	r.refuses("/listeners", "listener", good, []refusal{
 		{"one that is missing", m{"default_tls_container_ref": "x", "sni_container_refs": []string{"y", "good"}}, 400, `Could not retrieve certificate: ["y","x"]`},
 		{"one that is no use", m{"default_tls_container_ref": "encrypted"}, 400, "not valid: the key needs a pass phrase"},
+		{"one that was taken back", m{"default_tls_container_ref": "taken"}, 400, `Could not retrieve certificate: ["taken"]`},
+		{"one without an answer", m{"default_tls_container_ref": "silent"}, 500, "Provider 'amphora' reports error: not available: no answer"},
+		{"an authority without an answer", m{"client_ca_tls_container_ref": "silent"}, 500, "Provider 'amphora' reports error: not available: no answer"},
 		{"no authority", m{"client_ca_tls_container_ref": "x"}, 400, `Could not retrieve certificate: ["x"]`},
 		{"an authority that is none", m{"client_ca_tls_container_ref": "text"}, 400, rubbishCA},
 		{"revocations that are none", m{"client_ca_tls_container_ref": "ca", "client_crl_container_ref": "text"}, 400, rubbishCRL},

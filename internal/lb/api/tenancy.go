@@ -22,15 +22,16 @@ func (c *call) maySee(of any, kind, id string) error {
 	return t.MaySee(c.r.Context(), c.r.Header.Get("X-Auth-Token"), kind, id)
 }
 
-// maySeeSecrets wants the sender to see the secrets that a request names: the
-// service reads those of others too, and would serve with their keys.
-func (c *call) maySeeSecrets(refs ...string) *fault {
+// lend has the sender let the service read the secrets that a request names, as far
+// as it may: nobody need do that by hand (as in Octavia). The sender must be able to
+// read them too: the service reads those of others, and would serve with their keys.
+func (c *call) lend(refs ...string) *fault {
 	var bad []string
 	for _, ref := range refs {
 		if ref == "" {
 			continue
 		}
-		switch err := c.maySee(c.s.secrets, "Secret", ref); {
+		switch err := c.lendOne(ref); {
 		case errors.Is(err, driver.ErrNotFound):
 			bad = append(bad, ref)
 		case err != nil:
@@ -38,6 +39,17 @@ func (c *call) maySeeSecrets(refs ...string) *fault {
 		}
 	}
 	return notRetrieved(bad)
+}
+
+func (c *call) lendOne(ref string) error {
+	if err := c.maySee(c.s.secrets, "Secret", ref); err != nil {
+		return err
+	}
+	l, ok := c.s.secrets.(driver.Lender)
+	if _, everybody := c.s.auth.(auth.NoAuth); !ok || everybody {
+		return nil
+	}
+	return l.Lend(c.r.Context(), c.r.Header.Get("X-Auth-Token"), ref)
 }
 
 // reserved is a network by a name that none of its methods has.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/updraft-cloud/updraft/internal/lb/driver"
@@ -26,6 +27,12 @@ type fencedNetwork struct {
 type fencedVault struct {
 	driver.Secrets
 	fenced
+	lent *[]string
+}
+
+func (v fencedVault) Lend(_ context.Context, token, ref string) error {
+	*v.lent = append(*v.lent, token+" "+ref)
+	return nil
 }
 
 // TestNobodyLendsTheServicesEyes names networks and certificates of others, which the
@@ -36,8 +43,9 @@ func TestNobodyLendsTheServicesEyes(t *testing.T) {
 	pool := r.pool(lb)
 	r.child(lb, "/pools/"+pool+"/members", "member", m{"address": "192.0.2.7", "protocol_port": 80})
 	listener := r.listener(lb, 80, m{"protocol": "TERMINATED_HTTPS", "default_tls_container_ref": "good"})
+	var lent []string
 	r = &rig{t: t, s: newRig(t, func(o *Options) {
-		o.Auth, o.Network, o.Secrets = byHeader{}, fencedNetwork{embedded: noop.Network{}}, fencedVault{Secrets: vault{}}
+		o.Auth, o.Network, o.Secrets = byHeader{}, fencedNetwork{embedded: noop.Network{}}, fencedVault{Secrets: vault{}, lent: &lent}
 	}).s, project: r.project, header: map[string]string{"X-Project-Id": r.project, "X-Roles": "member"}}
 	tls := m{"loadbalancer_id": lb, "protocol": "TERMINATED_HTTPS", "protocol_port": 443, "default_tls_container_ref": "good"}
 	const notRetrieved = `Could not retrieve certificate: ["good"]`
@@ -71,5 +79,8 @@ func TestNobodyLendsTheServicesEyes(t *testing.T) {
 			continue
 		}
 		a.want(400, c.fault)
+	}
+	if !slices.Equal(lent, []string{"Secret good good"}) {
+		t.Errorf("by whom what was lent to the service: %q", lent)
 	}
 }

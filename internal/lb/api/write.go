@@ -98,6 +98,8 @@ func (c *call) checkCertificates(refs []string) *fault {
 		case err == nil:
 		case errors.Is(err, driver.ErrInvalid):
 			return badRequest("%s", err)
+		case errors.Is(err, driver.ErrUnavailable):
+			return driverFault(err)
 		default:
 			bad = append(bad, ref)
 		}
@@ -119,21 +121,24 @@ func (c *call) checkAuthorities(ca, crl string) *fault {
 		return nil
 	}
 	var bad []string
-	fetch := func(ref string) []byte {
+	found := map[string][]byte{}
+	for _, ref := range []string{ca, crl} {
 		if ref == "" {
-			return nil
+			continue
 		}
 		data, err := c.s.secrets.Secret(c.r.Context(), ref)
-		if err != nil {
+		switch {
+		case errors.Is(err, driver.ErrUnavailable):
+			return driverFault(err)
+		case err != nil:
 			bad = append(bad, ref)
 		}
-		return data
+		found[ref] = data
 	}
-	caData, crlData := fetch(ca), fetch(crl)
 	if len(bad) > 0 {
 		return notRetrieved(bad)
 	}
-	return checkRevocations(caData, crlData)
+	return checkRevocations(found[ca], found[crl])
 }
 
 // checkRevocations wants PEM. A secret that is empty comes from a key manager

@@ -58,11 +58,16 @@ func (c *call) checkListenerRefs(l *model.Listener, in *listenerInput) *fault {
 	if err := c.s.settings.checkListener(l, in, c.r.Method == http.MethodPut); err != nil {
 		return err
 	}
-	if err := c.maySeeSecrets(append([]string{in.tlsRef.or(""), in.caRef.or(""), in.crlRef.or("")}, in.sniRefs.v...)...); err != nil {
+	if err := c.lend(append([]string{in.tlsRef.or(""), in.caRef.or(""), in.crlRef.or("")}, in.sniRefs.v...)...); err != nil {
 		return err
 	}
-	if err := c.checkCertificates(certificates(l)); err != nil {
+	// Those that it has and keeps are not asked for: one of them may be why it is
+	// changed.
+	if err := c.checkCertificates(certificates(&model.Listener{DefaultTLSContainerRef: in.tlsRef.or(""), SNIContainerRefs: in.sniRefs.v})); err != nil {
 		return err
+	}
+	if !in.caRef.sent && !in.crlRef.sent {
+		return nil
 	}
 	return c.checkAuthorities(l.ClientCATLSRef, l.ClientCRLRef)
 }

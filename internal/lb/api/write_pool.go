@@ -113,7 +113,7 @@ func checkAlgorithm(a model.Algorithm) *fault {
 
 // checkPoolRefs asks for the certificates that a request names.
 func (c *call) checkPoolRefs(p *model.Pool, in *poolInput) *fault {
-	if err := c.maySeeSecrets(in.tlsRef.or(""), in.caRef.or(""), in.crlRef.or("")); err != nil {
+	if err := c.lend(in.tlsRef.or(""), in.caRef.or(""), in.crlRef.or("")); err != nil {
 		return err
 	}
 	if ref := in.tlsRef.or(""); ref != "" {

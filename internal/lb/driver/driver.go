@@ -30,6 +30,8 @@ var (
 	ErrExhausted = errors.New("nothing is left")
 	// ErrInvalid means that the request can never succeed as it is.
 	ErrInvalid = errors.New("not valid")
+	// ErrForbidden means that the service's own account may not do so.
+	ErrForbidden = errors.New("forbidden to the service")
 	// ErrUnsupported means that the implementation cannot do such a thing.
 	ErrUnsupported = errors.New("not supported")
 	// ErrUnavailable means that the other side did not answer, or not properly:
@@ -65,7 +67,12 @@ func NotFound(kind, id string) error { return &Error{Kind: kind, ID: id, Class: 
 
 // Permanent reports whether trying again the same request is of no use.
 func Permanent(err error) bool {
-	return errors.Is(err, ErrInvalid) || errors.Is(err, ErrUnsupported) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrInUse)
+	for _, class := range []error{ErrInvalid, ErrForbidden, ErrUnsupported, ErrNotFound, ErrInUse} {
+		if errors.Is(err, class) {
+			return true
+		}
+	}
+	return false
 }
 
 // DerivedID is a UUID that belongs to the words: version 5 of RFC 9562.

@@ -11,3 +11,12 @@ type Tenancy interface {
 	// Secret, whose id is a ref; a container counts with all that is in it.
 	MaySee(ctx context.Context, token, kind, id string) error
 }
+
+// Lender is implemented by a key manager in which owners of secrets say who else may
+// read them.
+type Lender interface {
+	// Lend has the holder of a token let the service read a secret; a container counts
+	// with all that is in it. Where the holder may not say that, nothing happens:
+	// whether the service may read is found out by reading.
+	Lend(ctx context.Context, token, ref string) error
+}

@@ -68,7 +68,7 @@ type pair struct {
 }
 
 func (n *Network) client(ctx context.Context) (*gophercloud.ServiceClient, error) {
-	return n.cloud.service(ctx, openstack.NewNetworkV2)
+	return n.cloud.service(ctx, "network", openstack.NewNetworkV2)
 }
 
 // get reads one object. Kind is the API's word for it.

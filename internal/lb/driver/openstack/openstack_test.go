@@ -15,7 +15,6 @@ import (
 
 	"github.com/updraft-cloud/updraft/internal/lb/driver"
 	"github.com/updraft-cloud/updraft/internal/lb/driver/openstack"
-	"github.com/updraft-cloud/updraft/internal/secret/pki"
 )
 
 type object = map[string]any
@@ -32,7 +31,11 @@ type cloud struct {
 	secrets map[string]string // payloads by id
 	users   map[string]bool   // consumers of the container
 	tokens  int
-	own     map[string]bool // what the token "user" sees, by path
+	// discoveries is how often it was asked for versions.
+	discoveries int
+	hidden      string          // a service that the catalogue does not have
+	own         map[string]bool // what the token "user" sees, by path
+	vault       vault
 }
 
 func newCloud(t *testing.T) (*cloud, *openstack.Cloud) {
@@ -57,13 +60,14 @@ func newCloud(t *testing.T) (*cloud, *openstack.Cloud) {
 	mux.HandleFunc("POST /key/v1/containers/{id}/consumers", c.consumer)
 	mux.HandleFunc("DELETE /key/v1/containers/{id}/consumers", c.consumer)
 	mux.HandleFunc("GET /key/v1/secrets/{id}/payload", c.payload)
+	mux.HandleFunc("/key/v1/{place}/{id}/acl", c.vault.readers)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, 404, object{"NeutronError": object{"type": "NotFound", "message": r.URL.Path}})
 	})
 	mux.HandleFunc("GET /key/v1/secrets/{id}", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, object{"name": "x"}) })
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if token := r.Header.Get("X-Auth-Token"); !strings.HasPrefix(r.URL.Path, "/v3") && r.URL.Path != "/network/" && r.URL.Path != "/key/" && token != "token" && (token != "user" || !c.own[r.URL.Path]) {
-			answer(w, 404, object{})
+		if status := c.refuses(r); status != 0 {
+			answer(w, status, object{})
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -77,8 +81,27 @@ func newCloud(t *testing.T) (*cloud, *openstack.Cloud) {
 	return c, o
 }
 
+// refuses returns why the holder of a token may not do something, 0 if it may.
+func (c *cloud) refuses(r *http.Request) int {
+	if strings.HasPrefix(r.URL.Path, "/v3") || r.URL.Path == "/network/" || r.URL.Path == "/key/" {
+		return 0
+	}
+	switch r.Header.Get("X-Auth-Token") {
+	case "token":
+		return c.vault.refuses(r)
+	case "user":
+		if c.own[strings.TrimSuffix(r.URL.Path, "/acl")] || c.own[r.URL.Path] {
+			return 0
+		}
+	}
+	return http.StatusNotFound
+}
+
 func (c *cloud) versions(id, path string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
+		c.mu.Lock()
+		c.discoveries++
+		c.mu.Unlock()
 		answer(w, 200, object{"versions": []object{{"id": id, "status": "CURRENT", "links": []object{{"rel": "self", "href": c.url + path}}}}})
 	}
 }
@@ -95,10 +118,14 @@ func (c *cloud) token(w http.ResponseWriter, _ *http.Request) {
 	c.tokens++
 	var catalog []object
 	for kind, path := range map[string]string{"network": "/network", "key-manager": "/key"} {
+		if kind == c.hidden {
+			continue
+		}
 		catalog = append(catalog, object{"type": kind, "name": kind, "endpoints": []object{{"interface": "public", "region": "here", "region_id": "here", "url": c.url + path}}})
 	}
 	w.Header().Set("X-Subject-Token", "token")
-	answer(w, 201, object{"token": object{"expires_at": time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000000Z"), "catalog": catalog, "methods": []string{"password"}}})
+	answer(w, 201, object{"token": object{"expires_at": time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000000Z"), "catalog": catalog, "methods": []string{"password"},
+		"user": object{"id": service, "name": "octavia", "domain": object{"id": "default", "name": "Default"}}}})
 }
 
 func (c *cloud) network(w http.ResponseWriter, r *http.Request) {
@@ -219,47 +246,6 @@ func (c *cloud) change(w http.ResponseWriter, r *http.Request, p object) {
 	answer(w, 200, object{"port": p})
 }
 
-func (c *cloud) container(w http.ResponseWriter, r *http.Request) {
-	if r.PathValue("id") != "web" {
-		answer(w, 404, object{"code": 404})
-		return
-	}
-	refs := []object{}
-	for id := range c.secrets {
-		refs = append(refs, object{"name": id, "secret_ref": c.url + "/key/v1/secrets/" + id})
-	}
-	answer(w, 200, object{"type": "certificate", "name": "web", "secret_refs": refs, "status": "ACTIVE"})
-}
-
-func (c *cloud) consumer(w http.ResponseWriter, r *http.Request) {
-	var in struct{ Name, URL string }
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Name == "" {
-		answer(w, 400, object{})
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if r.Method == http.MethodDelete {
-		if !c.users[in.URL] {
-			answer(w, 404, object{})
-			return
-		}
-		delete(c.users, in.URL)
-	} else {
-		c.users[in.URL] = true
-	}
-	answer(w, 200, object{})
-}
-
-func (c *cloud) payload(w http.ResponseWriter, r *http.Request) {
-	data, ok := c.secrets[r.PathValue("id")]
-	if !ok {
-		answer(w, 404, object{})
-		return
-	}
-	_, _ = w.Write([]byte(data))
-}
-
 func TestVIPsArePortsOfNeutronThatBearTheMarkOfTheService(t *testing.T) {
 	c, o := newCloud(t)
 	n := openstack.NewNetwork(o, "one")
@@ -369,70 +355,5 @@ func TestLookupsTellWhatIsNotThere(t *testing.T) {
 	}
 	if err := n.QoSPolicy(t.Context(), "q"); !errors.Is(err, driver.ErrUnsupported) {
 		t.Errorf("without QoS: %v", err)
-	}
-}
-
-func TestBarbicansContainersAndBundles(t *testing.T) {
-	c, o := newCloud(t)
-	ca, err := pki.NewAuthority("ca", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key, err := ca.Issue("www.example.com", []string{"www.example.com"}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.secrets = map[string]string{"certificate": cert, "private_key": key, "intermediates": ca.Cert}
-	s := openstack.NewSecrets(o)
-	ref := "https://barbican.example/v1/containers/web"
-	got, err := s.Certificate(t.Context(), ref)
-	if err != nil || string(got.Certificate) != cert || string(got.Intermediates) != ca.Cert || got.Ref != ref {
-		t.Errorf("%+v, %v", got, err)
-	}
-	for range 2 {
-		if err := s.Register(t.Context(), ref, "lb1"); err != nil || !c.users["lbaas://lb1"] {
-			t.Errorf("registered: %v, %v", c.users, err)
-		}
-	}
-	if err := s.Unregister(t.Context(), ref, "lb1"); err != nil || len(c.users) > 0 {
-		t.Errorf("unregistered: %v, %v", c.users, err)
-	}
-	if data, err := s.Secret(t.Context(), "https://barbican.example/v1/secrets/intermediates"); err != nil || string(data) != ca.Cert {
-		t.Errorf("%q, %v", data, err)
-	}
-	for _, bad := range []string{"https://barbican.example/v1/containers/none", "local:web", "", "https://x/v1/secrets/"} {
-		if _, err := s.Certificate(t.Context(), bad); !errors.Is(err, driver.ErrNotFound) {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-	c.secrets["private_key_passphrase"] = "x"
-	if _, err := s.Certificate(t.Context(), ref); !errors.Is(err, driver.ErrInvalid) {
-		t.Errorf("a key with a pass phrase: %v", err)
-	}
-}
-
-// TestWhatOthersHaveIsNotSeen asks with tokens: that of the service sees everything,
-// that of a user what is the user's.
-func TestWhatOthersHaveIsNotSeen(t *testing.T) {
-	c, o := newCloud(t)
-	c.secrets = map[string]string{"certificate": "c", "private_key": "k"}
-	c.own = map[string]bool{"/network/v2.0/networks/net": true, "/key/v1/containers/web": true, "/key/v1/secrets/certificate": true, "/key/v1/secrets/private_key": true}
-	n, s := openstack.NewNetwork(o, "one"), openstack.NewSecrets(o)
-	web, key := "https://barbican.example/v1/containers/web", "https://barbican.example/v1/secrets/private_key"
-	for _, ok := range []error{
-		n.MaySee(t.Context(), "user", "Network", "net"), s.MaySee(t.Context(), "user", "Secret", web), s.MaySee(t.Context(), "user", "Secret", key),
-	} {
-		if ok != nil {
-			t.Error(ok)
-		}
-	}
-	c.own["/key/v1/secrets/private_key"] = false // a container with the key of somebody else
-	for _, not := range []error{
-		n.MaySee(t.Context(), "user", "Subnet", "sub"), n.MaySee(t.Context(), "stranger", "Network", "net"), n.MaySee(t.Context(), "", "Network", "net"),
-		s.MaySee(t.Context(), "user", "Secret", web), s.MaySee(t.Context(), "user", "Secret", key), s.MaySee(t.Context(), "stranger", "Secret", web), s.MaySee(t.Context(), "user", "Secret", "local:x"),
-	} {
-		if !errors.Is(not, driver.ErrNotFound) {
-			t.Error(not)
-		}
 	}
 }

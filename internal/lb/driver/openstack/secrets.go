@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -21,10 +23,11 @@ var (
 	_ driver.Secrets   = (*Secrets)(nil)
 	_ driver.Consumers = (*Secrets)(nil)
 	_ driver.Tenancy   = (*Secrets)(nil)
+	_ driver.Lender    = (*Secrets)(nil)
 )
 
-// Secrets is Barbican. The service's account needs to read what users keep: they
-// give it access by an ACL, as for Octavia.
+// Secrets is Barbican. The service's account reads what users keep by an entry in
+// Barbican's ACLs, which it makes with the token of who names a secret.
 type Secrets struct{ cloud *Cloud }
 
 // NewSecrets returns Barbican's driver.
@@ -44,11 +47,23 @@ func split(ref string) (kind, id string, err error) {
 }
 
 func (s *Secrets) client(ctx context.Context) (*gophercloud.ServiceClient, error) {
-	return s.cloud.service(ctx, openstack.NewKeyManagerV1)
+	return s.cloud.service(ctx, "key-manager", openstack.NewKeyManagerV1)
 }
 
-// MaySee asks Barbican with the token of whoever wants to use a secret.
+// MaySee asks Barbican with the token of whoever wants to use a secret: it must be
+// able to read what is secret of it, which who audits cannot.
 func (s *Secrets) MaySee(ctx context.Context, token, kind, ref string) error {
+	return s.each(ctx, token, ref, func(place, address string) error {
+		if place == "containers" {
+			return nil // who could not see it would not be here
+		}
+		return s.cloud.seen(ctx, token, address+"/payload", kind, ref, nil)
+	})
+}
+
+// each does something for a secret, or for a container and for all that is in it as
+// the holder of a token sees it.
+func (s *Secrets) each(ctx context.Context, token, ref string, f func(place, address string) error) error {
 	place, id, err := split(ref)
 	if err != nil {
 		return err
@@ -57,19 +72,61 @@ func (s *Secrets) MaySee(ctx context.Context, token, kind, ref string) error {
 	if err != nil {
 		return err
 	}
+	address := c.ServiceURL(place, url.PathEscape(id))
+	if place == "secrets" {
+		return f(place, address)
+	}
 	var found container
-	if err := s.cloud.seen(ctx, token, c.ServiceURL(place, url.PathEscape(id)), kind, ref, &found); err != nil || place == "secrets" {
+	if err := s.cloud.seen(ctx, token, address, "Secret", ref, &found); err != nil {
+		return err
+	}
+	if err := f(place, address); err != nil {
 		return err
 	}
 	for _, r := range found.SecretRefs {
-		if place, _, err := split(r.Ref); err != nil || place != "secrets" {
-			return driver.NotFound(kind, ref)
+		place, id, err := split(r.Ref)
+		if err != nil || place != "secrets" {
+			return driver.NotFound("Secret", ref)
 		}
-		if err := s.MaySee(ctx, token, kind, r.Ref); err != nil {
+		if err := f(place, c.ServiceURL(place, url.PathEscape(id))); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// access is who may do something with a secret, in Barbican's words.
+type access struct {
+	Users         []string `json:"users"`
+	ProjectAccess *bool    `json:"project-access,omitempty"`
+}
+
+// Lend adds the service to those who may read, as Octavia does. Whoever is not
+// allowed to say so has not lent anything.
+func (s *Secrets) Lend(ctx context.Context, token, ref string) error {
+	me, err := s.cloud.userID(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.each(ctx, token, ref, func(_, address string) error { return s.lend(ctx, token, me, address, ref) })
+	if errors.Is(err, driver.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+func (s *Secrets) lend(ctx context.Context, token, me, address, ref string) error {
+	var acl map[string]access
+	if err := s.cloud.seen(ctx, token, address+"/acl", "Secret", ref, &acl); err != nil {
+		return err
+	}
+	read := acl["read"]
+	if slices.Contains(read.Users, me) {
+		return nil
+	}
+	read.Users = append(read.Users, me)
+	acl["read"] = read
+	return s.cloud.as(ctx, token, http.MethodPut, address+"/acl", "Secret", ref, acl, nil)
 }
 
 // maxPayload bounds what is read of a secret.
