@@ -296,3 +296,21 @@ func TestFramesThatTellWhereAnAddressIs(t *testing.T) {
 		t.Error("the checksum of an odd number of bytes is wrong")
 	}
 }
+
+func TestASecretWithoutContentMustBeThere(t *testing.T) {
+	h := newHAProxy(t.TempDir(), "haproxy", slog.New(slog.DiscardHandler), func() {})
+	if err := os.Mkdir(h.path(certsDir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	whole := amphora.Content([]byte("key"), ".pem")
+	kept := amphora.File{Name: whole.Name}
+	if err := h.put(kept); err == nil {
+		t.Error("nothing was written as a secret")
+	}
+	if err := errors.Join(h.put(whole), h.put(kept)); err != nil {
+		t.Error(err)
+	}
+	if data, err := os.ReadFile(filepath.Join(h.path(certsDir), whole.Name)); err != nil || string(data) != "key" {
+		t.Errorf("it is %q, %v", data, err)
+	}
+}

@@ -128,11 +128,7 @@ func (h *haproxy) check(ctx context.Context, to *amphora.HAProxy, files []amphor
 		return err
 	}
 	for _, f := range files {
-		path := filepath.Join(h.path(certsDir), f.Name)
-		if _, err := os.Stat(path); err == nil {
-			continue // named after its content
-		}
-		if err := replace(path, f.Data); err != nil {
+		if err := h.put(f); err != nil {
 			return err
 		}
 	}
@@ -152,6 +148,18 @@ func (h *haproxy) check(ctx context.Context, to *amphora.HAProxy, files []amphor
 		return &Refused{Output: brief(string(out))}
 	}
 	return err
+}
+
+// put writes a file, unless it is there: it is named after its content.
+func (h *haproxy) put(f amphora.File) error {
+	path := filepath.Join(h.path(certsDir), f.Name)
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if len(f.Data) == 0 {
+		return fmt.Errorf("cannot go on with the secret %s: it is not here", f.Name)
+	}
+	return replace(path, f.Data)
 }
 
 // brief leaves what is against a configuration.

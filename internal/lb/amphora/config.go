@@ -120,7 +120,8 @@ func (s Server) line() string {
 }
 
 // File is one that HAProxy reads. Its name is that of its content (see Content),
-// so that a change of one is a change of the text that names it.
+// so that a change of one is a change of the text that names it. Without data it is
+// one that the agent has.
 type File struct {
 	Name string `json:"name"`
 	Data []byte `json:"data"`
@@ -129,8 +130,13 @@ type File struct {
 // Content returns a file that is named after its content, with a suffix that
 // tells people what it is.
 func Content(data []byte, suffix string) File {
+	return File{Name: ContentName(data) + suffix, Data: data}
+}
+
+// ContentName returns the name of a content.
+func ContentName(data []byte) string {
 	sum := sha256.Sum256(data)
-	return File{Name: hex.EncodeToString(sum[:12]) + suffix, Data: data}
+	return hex.EncodeToString(sum[:12])
 }
 
 // Virtual is a listener whose packets the kernel forwards.

@@ -277,8 +277,10 @@ func (p *pass) resign(ctx context.Context) {
 	}
 }
 
-// record writes the amphorae as they turned out, and that the doomed are going.
+// record writes the amphorae as they turned out, and that the doomed are going, with
+// what they had.
 func (p *pass) record(ctx context.Context) error {
+	names, _ := p.kept()
 	return p.c.change(ctx, p.t.LB.ID, func(tx *store.Tx, now *store.Tree) error {
 		if now != p.t {
 			return errAgain
@@ -292,7 +294,9 @@ func (p *pass) record(ctx context.Context) error {
 				}
 			}
 		}
-		return p.put(tx, now)
+		lb := now.LB.Clone()
+		lb.SecretNames = names
+		return errors.Join(tx.Update(lb), p.put(tx, now))
 	})
 }
 

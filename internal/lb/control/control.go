@@ -48,6 +48,14 @@ type Amphorae interface {
 	Renew(ctx context.Context, a *model.Amphora, cert, key, authorities string) error
 }
 
+// Keeper is implemented by a side of the amphorae that goes on with secrets that can
+// no longer be read, from what the amphorae have of them.
+type Keeper interface {
+	// Kept returns by refs the names of what a load balancer's amphorae have as its
+	// secrets since the last call of Apply, and why some could not be read.
+	Kept(lb string) (names map[string]string, why string)
+}
+
 // Want is what an amphora shall do.
 type Want struct {
 	Tree    *store.Tree

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/updraft-cloud/updraft/internal/lb/model"
@@ -20,6 +21,7 @@ func (p *pass) finish(ctx context.Context) error {
 		return err
 	}
 	defer p.certify()
+	names, why := p.kept()
 	return p.c.change(ctx, p.t.LB.ID, func(tx *store.Tx, now *store.Tree) error {
 		if now != p.t {
 			return errAgain
@@ -34,9 +36,18 @@ func (p *pass) finish(ctx context.Context) error {
 		if lb.ProvisioningStatus != model.Active {
 			lb.ProvisioningStatus, lb.StatusSince = model.Active, model.Now()
 		}
-		lb.StatusReason, lb.Failover, lb.Applied, lb.SecretRefs = "", nil, p.t.Rev, uses
+		lb.StatusReason, lb.Failover, lb.Applied, lb.SecretRefs, lb.SecretNames = why, nil, p.t.Rev, uses, names
 		return tx.Update(lb)
 	})
+}
+
+// kept returns by which names the amphorae have the secrets, and why some of them
+// could not be read again.
+func (p *pass) kept() (names map[string]string, why string) {
+	if k, ok := p.c.opts.Amphorae.(Keeper); ok {
+		names, why = k.Kept(p.t.LB.ID)
+	}
+	return names, bounded(why)
 }
 
 // certify has agents get another certificate, of which theirs could not be noted:
@@ -52,7 +63,8 @@ func (p *pass) certify() {
 // done reports whether what is stored says already what finish would write.
 func (p *pass) done() bool {
 	lb := p.t.LB
-	if lb.ProvisioningStatus != model.Active || lb.Failover != nil || lb.StatusReason != "" || !slices.Equal(lb.SecretRefs, refsOf(p.t, stays)) {
+	names, why := p.kept()
+	if lb.ProvisioningStatus != model.Active || lb.Failover != nil || lb.StatusReason != why || !slices.Equal(lb.SecretRefs, refsOf(p.t, stays)) || !maps.Equal(lb.SecretNames, names) {
 		return false
 	}
 	for _, k := range p.plan.keep {

@@ -92,7 +92,10 @@ func (c *Controller) unregister(ctx context.Context, lb string, refs []string) e
 		return nil
 	}
 	for _, ref := range refs {
-		if err := consumers.Unregister(ctx, ref, lb); err != nil && !errors.Is(err, driver.ErrNotFound) {
+		switch err := consumers.Unregister(ctx, ref, lb); {
+		case driver.Permanent(err):
+			c.log.Info("a load balancer stays among the users of a secret", "loadbalancer", lb, "secret", ref, "error", err)
+		case err != nil:
 			return fmt.Errorf("cannot take the load balancer out of the users of a secret: %w", err)
 		}
 	}

@@ -280,6 +280,24 @@ func TestTheKeyManagerHearsOfWhatIsNotUsedAnyLonger(t *testing.T) {
 	}
 }
 
+// TestWhatMayNotBeSaidToTheKeyManagerKeepsNobodyFromLeaving deletes a load balancer
+// whose secrets the service may not see any longer.
+func TestWhatMayNotBeSaidToTheKeyManagerKeepsNobodyFromLeaving(t *testing.T) {
+	w := newWorld(t)
+	w.start("a", control.Options{Secrets: keys{nil, w}})
+	w.faults(func(op, ref string) error {
+		if op == "unregister" {
+			return &driver.Error{Kind: "Container", ID: ref, Class: driver.ErrForbidden}
+		}
+		return nil
+	})
+	id := w.create(func(lb *model.LoadBalancer) { lb.SecretRefs = []string{"taken"} })
+	w.awaitStatus(id, model.Active)
+	w.delete(id)
+	w.awaitStatus(id, model.Deleted)
+	w.nothingLeft()
+}
+
 func TestACertificateThatWasNotNotedIsRenewedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	l := quick()

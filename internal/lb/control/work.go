@@ -144,9 +144,10 @@ func (c *Controller) note(ctx context.Context, id string, cause error) {
 }
 
 // reasonOf is what people read; it is bounded, because it is stored.
-func reasonOf(err error) string {
+func reasonOf(err error) string { return bounded(err.Error()) }
+
+func bounded(s string) string {
 	const most = 500
-	s := err.Error()
 	if len(s) > most {
 		s = s[:most] + "…"
 	}

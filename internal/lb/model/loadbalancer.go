@@ -44,6 +44,9 @@ type LoadBalancer struct {
 	Failover *Failover `json:"failover,omitempty"`
 	// SecretRefs are those of which the key manager was told that they are used.
 	SecretRefs []string `json:"secret_refs,omitempty"`
+	// SecretNames are names of what those stood for when the amphorae were given it,
+	// empty where nothing could be given.
+	SecretNames map[string]string `json:"secret_names,omitempty"`
 	// StatusSince is when the provisioning status became what it is.
 	StatusSince time.Time `json:"status_since,omitzero"`
 	// StatusReason says why the status is ERROR, or what a PENDING waits for.
@@ -73,7 +76,7 @@ func (*LoadBalancer) Kind() Kind { return KindLoadBalancer }
 func (l *LoadBalancer) Clone() *LoadBalancer {
 	c := *l
 	c.Tags, c.AdditionalVIPs, c.VIPSGIDs = slices.Clone(l.Tags), slices.Clone(l.AdditionalVIPs), slices.Clone(l.VIPSGIDs)
-	c.SecretRefs = slices.Clone(l.SecretRefs)
+	c.SecretRefs, c.SecretNames = slices.Clone(l.SecretRefs), maps.Clone(l.SecretNames)
 	if l.Failover != nil {
 		f := *l.Failover
 		f.Targets, f.Replaced = slices.Clone(f.Targets), slices.Clone(f.Replaced)

@@ -269,6 +269,35 @@ func TestWhatCannotBeRenderedIsSaid(t *testing.T) {
 	}
 }
 
+func TestWhatTheAgentHasIsNamedAlone(t *testing.T) {
+	tree, place := rendertest.Everything(rendertest.Plain())
+	before, err := render.Config(tree, place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	place.Kept = map[string]string{"cert": amphora.ContentName(place.Secrets["cert"])}
+	delete(place.Secrets, "cert")
+	after, err := render.Config(tree, place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before.HAProxy.Text() != after.HAProxy.Text() || len(before.Files) != len(after.Files) {
+		t.Error("HAProxy shall do something else")
+	}
+	empty := 0
+	for i, f := range after.Files {
+		if f.Name != before.Files[i].Name {
+			t.Errorf("%s is named %s", before.Files[i].Name, f.Name)
+		}
+		if f.Data == nil {
+			empty++
+		}
+	}
+	if empty != 1 {
+		t.Errorf("%d files are without their content", empty)
+	}
+}
+
 func TestOnlyMembersAreChangedAtRunTime(t *testing.T) {
 	at := func(change func(*render.Tree)) *amphora.HAProxy {
 		tree, place := rendertest.Everything(rendertest.Plain())

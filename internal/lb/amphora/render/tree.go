@@ -31,7 +31,10 @@ type Place struct {
 	VIPs      []amphora.VIP
 	// Secrets are what the refs in the tree stand for, PEM: a certificate with
 	// its chain and key, authorities, or a revocation list.
-	Secrets   map[string][]byte
+	Secrets map[string][]byte
+	// Kept are the names of what those refs stood for that can no longer be read: the
+	// agent goes on with what it has.
+	Kept      map[string]string
 	Heartbeat amphora.Heartbeat
 	// VRRP is nil for the topology SINGLE.
 	VRRP *VRRP
@@ -91,11 +94,15 @@ type work struct {
 
 // secret returns the name of the file with what a ref stands for.
 func (w *work) secret(ref, suffix string) (string, error) {
-	data, ok := w.place.Secrets[ref]
+	if data, ok := w.place.Secrets[ref]; ok {
+		return w.file(data, suffix), nil
+	}
+	name, ok := w.place.Kept[ref]
 	if !ok {
 		return "", fmt.Errorf("cannot render: there is nothing for the ref %q", ref)
 	}
-	return w.file(data, suffix), nil
+	w.files[name+suffix] = amphora.File{Name: name + suffix}
+	return name + suffix, nil
 }
 
 func (w *work) file(data []byte, suffix string) string {

@@ -8,7 +8,6 @@
 package agents
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
@@ -44,12 +43,15 @@ type Options struct {
 type Remote struct {
 	opts   Options
 	agents *clients
-	// registered has the refs of each load balancer that the key manager was told of.
-	mu         sync.Mutex
-	registered map[string]map[string]bool
+	// known is what is known of the secrets of each load balancer that has some.
+	mu    sync.Mutex
+	known map[string]*secretsOf
 }
 
-var _ control.Amphorae = (*Remote)(nil)
+var (
+	_ control.Amphorae = (*Remote)(nil)
+	_ control.Keeper   = (*Remote)(nil)
+)
 
 // New returns the side of the amphorae.
 func New(o Options) *Remote {
@@ -59,7 +61,7 @@ func New(o Options) *Remote {
 	if o.Heard == nil {
 		o.Heard = func(*beat.Beat) {}
 	}
-	return &Remote{opts: o, agents: &clients{management: o.Management, authority: o.Authority, byID: map[string]known{}}, registered: map[string]map[string]bool{}}
+	return &Remote{opts: o, agents: &clients{management: o.Management, authority: o.Authority, byID: map[string]known{}}, known: map[string]*secretsOf{}}
 }
 
 // Digest names what an amphora shall do.
@@ -72,12 +74,12 @@ func (r *Remote) Digest(ctx context.Context, want control.Want) (string, error) 
 }
 
 func (r *Remote) config(ctx context.Context, want control.Want) (*amphora.Config, error) {
-	secrets, err := r.secrets(ctx, want.Tree)
+	secrets, err := r.secrets(ctx, want)
 	if err != nil {
 		return nil, err
 	}
 	a := want.Amphora
-	p := render.Place{AmphoraID: a.ID, Version: want.Version, Fenced: want.Fenced, Secrets: secrets,
+	p := render.Place{AmphoraID: a.ID, Version: want.Version, Fenced: want.Fenced, Secrets: secrets.data, Kept: secrets.kept,
 		Heartbeat: amphora.Heartbeat{Receivers: r.opts.Receivers(), IntervalMS: int(r.opts.Heartbeat / time.Millisecond),
 			Key: r.opts.Authority.HeartbeatKey(a.ID, a.KeyVersion)}}
 	if p.VIPs, err = vips(want); err != nil {
@@ -88,7 +90,7 @@ func (r *Remote) config(ctx context.Context, want control.Want) (*amphora.Config
 			return nil, err
 		}
 	}
-	c, err := render.Config(treeOf(want.Tree), p)
+	c, err := render.Config(without(treeOf(want.Tree), secrets.lost), p)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", driver.ErrInvalid, err)
 	}
@@ -187,57 +189,6 @@ func keep(b *model.Base, stays map[string]bool, parent string) bool {
 	ok := b.ProvisioningStatus != model.PendingDelete && (parent == "" || stays[parent])
 	stays[b.ID] = ok
 	return ok
-}
-
-// secrets fetches what the refs of a load balancer stand for, as PEM.
-func (r *Remote) secrets(ctx context.Context, t *store.Tree) (map[string][]byte, error) {
-	out, all := map[string][]byte{}, refs(t)
-	if err := r.register(ctx, t.LB.ID, all); err != nil {
-		return nil, err
-	}
-	for ref, pair := range all {
-		if pair {
-			c, err := r.opts.Secrets.Certificate(ctx, ref)
-			if err != nil {
-				return nil, fmt.Errorf("cannot use the certificate %s: %w", ref, err)
-			}
-			out[ref] = bytes.Join([][]byte{c.Certificate, c.Intermediates, c.Key}, nil)
-			continue
-		}
-		data, err := r.opts.Secrets.Secret(ctx, ref)
-		if err != nil {
-			return nil, fmt.Errorf("cannot use the secret %s: %w", ref, err)
-		}
-		out[ref] = data
-	}
-	return out, nil
-}
-
-// register tells the key manager who uses which secrets: what it was told by this
-// process, and is used since, it is not told again.
-func (r *Remote) register(ctx context.Context, lb string, refs map[string]bool) error {
-	consumers, ok := r.opts.Secrets.(driver.Consumers)
-	if !ok {
-		return nil
-	}
-	r.mu.Lock()
-	told := r.registered[lb]
-	r.mu.Unlock()
-	now := map[string]bool{}
-	for ref := range refs {
-		if !told[ref] {
-			if err := consumers.Register(ctx, ref, lb); err != nil {
-				return fmt.Errorf("cannot say who uses the secret %s: %w", ref, err)
-			}
-		}
-		now[ref] = true
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.registered[lb] = now; len(now) == 0 {
-		delete(r.registered, lb)
-	}
-	return nil
 }
 
 // refs returns the refs of a load balancer; true are those of certificates with
