@@ -7,7 +7,7 @@ packages=(systemd-container mmdebstrap iproute2 nftables openssh-client debian-a
 if [ "${1:-}" = test ]; then
   # Real parsers and daemons that our files are held against.
   packages+=(openssh-server openssl sudo haproxy keepalived nginx-light chrony bind9-utils ansible-core
-    dnf rpm createrepo-c git iputils-ping procps python3-openstackclient python3-octaviaclient chromium libnss3-tools tinyproxy)
+    dnf rpm createrepo-c git iputils-ping procps python3-openstackclient python3-octaviaclient python3-barbican python3-waitress chromium libnss3-tools tinyproxy)
 fi
 missing=()
 for p in "${packages[@]}"; do

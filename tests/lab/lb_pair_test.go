@@ -30,6 +30,10 @@ type asked struct {
 }
 
 func (b *lbService) ask(vip string) *asked {
+	return asking(func() error { _, err := b.get(vip); return err })
+}
+
+func asking(once func() error) *asked {
 	a := &asked{stop: make(chan struct{})}
 	a.done.Go(func() {
 		good := time.Now()
@@ -41,7 +45,7 @@ func (b *lbService) ask(vip string) *asked {
 			default:
 			}
 			a.total.Add(1)
-			if _, err := b.get(vip); err != nil {
+			if err := once(); err != nil {
 				a.lost.Add(1)
 				a.last.Store(&err)
 				continue
