@@ -141,7 +141,7 @@ func rejoin(ctx context.Context) error {
 }
 
 // systemctlTimeout is for asking systemd.
-const systemctlTimeout = 10 * time.Second
+const systemctlTimeout = 3 * time.Second
 
 // systemctl asks systemd for something, and does not wait for it.
 func systemctl(ctx context.Context, verb, unit string) error {

@@ -12,7 +12,7 @@ import (
 )
 
 // networkTimeout is for one look at, or change of, Open vSwitch.
-const networkTimeout = 10 * time.Second
+const networkTimeout = 5 * time.Second
 
 // muteScript drops what the bridge of virtual networks sends to the bridges of networks
 // outside. ovn-controller, which makes the flows of the former, may not know that another
@@ -21,21 +21,33 @@ const networkTimeout = 10 * time.Second
 // are not touched. Ports go by their numbers, as OpenFlow cuts names to 15 characters.
 //
 // Source: ovs-ofctl(8), "add-flow"; ovs-fields(7), "in_port".
-const muteScript = `set -eu
-for bridge in $(ovs-vsctl --no-wait --timeout=5 list-br); do
-	if test "$bridge" = br-int; then continue; fi
-	for port in $(ovs-vsctl --no-wait --timeout=5 list-ports "$bridge"); do
-		set -- $(ovs-vsctl --no-wait --timeout=5 --if-exists get Interface "$port" type ofport)
+const muteScript = outside + `
+for bridge in $bridges; do
+	ports=$($vs list-ports "$bridge") || bad=1
+	for port in $ports; do
+		is=$($vs --if-exists get Interface "$port" type ofport) || bad=1
+		set -- $is
 		test "${1-}" = patch || continue
-		ovs-ofctl --timeout=5 add-flow "$bridge" "cookie=` + cookie + `,priority=65535,in_port=$2,actions=drop"
+		ovs-ofctl --timeout=3 add-flow "$bridge" "cookie=` + cookie + `,priority=65535,in_port=$2,actions=drop" || bad=1
 	done
-done`
+done
+exit "$bad"`
 
 // unmuteScript takes these flows away.
-const unmuteScript = `set -eu
-for bridge in $(ovs-vsctl --no-wait --timeout=5 list-br); do
-	if test "$bridge" = br-int; then continue; fi
-	ovs-ofctl --timeout=5 del-flows "$bridge" "cookie=` + cookie + `/-1"
+const unmuteScript = outside + `
+for bridge in $bridges; do
+	ovs-ofctl --timeout=3 del-flows "$bridge" "cookie=` + cookie + `/-1" || bad=1
+done
+exit "$bad"`
+
+// outside finds the bridges of networks outside. What fails on one keeps none of the others
+// from being tried.
+const outside = `set -u
+bad=0 vs="ovs-vsctl --no-wait --timeout=3"
+all=$($vs list-br) || exit 1
+bridges=
+for b in $all; do
+	test "$b" = br-int || bridges="$bridges $b"
 done`
 
 // cookie marks the flows: "updraft" in ASCII.
@@ -44,7 +56,7 @@ const cookie = "0x75706472616674"
 // current succeeds when ovn-controller knows what is so now.
 //
 // Source: ovn-controller(8), "connection-status".
-const current = `test "$(ovs-appctl --timeout=5 -t /run/ovn/ovn-controller.ctl connection-status)" = connected`
+const current = `test "$(ovs-appctl --timeout=3 -t /run/ovn/ovn-controller.ctl connection-status)" = connected`
 
 // monitor tells Masakari of servers that ended. Those that the guard has ended run
 // elsewhere by the time that Masakari hears of them, and it would stop and start them

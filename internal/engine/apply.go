@@ -152,6 +152,7 @@ type run struct {
 	failures  map[int32]int      // task → index in res.Failed
 	poked     map[string][]int32 // node → removals of what it was triggered by
 	outlived  map[int32][]int32  // removal → removals that it must not precede
+	heirs     map[int32][]int32  // removal → nodes that are to get its place
 	gates     sync.Map           // scopes whose gate's record is known to be in the journal
 	// lost are scopes that did not answer in all the time that retrying gives
 	// them, stuck those of which something could not be removed; with the task
@@ -169,7 +170,7 @@ type outcome struct {
 func newRun(ctx context.Context, e *Engine, p *Plan) *run {
 	r := &run{
 		ctx: ctx, e: e, p: p,
-		queues: map[string][]int32{}, poked: map[string][]int32{}, outlived: map[int32][]int32{}, active: map[string]int{}, disturbed: map[string]int{}, failures: map[int32]int{},
+		queues: map[string][]int32{}, poked: map[string][]int32{}, outlived: map[int32][]int32{}, heirs: map[int32][]int32{}, active: map[string]int{}, disturbed: map[string]int{}, failures: map[int32]int{},
 		results: make(chan outcome, e.opts.Workers), lost: map[string]int32{}, stuck: map[string]int32{},
 	}
 	g := p.graph

@@ -236,6 +236,7 @@ func TestAMachineStaysUntilAllElseIsDone(t *testing.T) {
 	}{
 		{"another host fails", []error{errors.New("no space")}, "", true},
 		{"another host is dead", slices.Repeat([]error{away}, 30), "", false},
+		{"another host's machine is dead", nil, "", false},
 		{"a third one waits for one that is dead", slices.Repeat([]error{away}, 30), "c/data=here <a/data", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -244,12 +245,16 @@ func TestAMachineStaysUntilAllElseIsDone(t *testing.T) {
 				s := statedir.Open(t.TempDir())
 				up(t, graphOf(t, []string{"a", "b", "c"}, "a/data=on-b", "b/data=1"), s, w)
 				w.Fail("a/data", c.errs...)
+				if c.errs == nil {
+					w.Set("machine:a", "gone")
+					w.Fail("machine:a", slices.Repeat([]error{away}, 30)...)
+				}
 				next := graphOf(t, []string{"a", "c"}, strings.FieldsFunc("a/data=here,"+c.more, func(r rune) bool { return r == ',' })...)
 				_, r := up(t, next, s, w)
 				if got := strings.Contains(w.String(), "machine:b"); got != c.stays || slices.Contains(r.Blocked, "machine:b") != c.stays {
 					t.Errorf("machine:b is there: %t, blocked: %v", got, r.Blocked)
 				}
-				if len(c.errs) > 1 {
+				if len(c.errs) != 1 {
 					return // it stays dead
 				}
 				if _, r := up(t, next, s, w); c.stays && (r.Err() != nil || strings.Contains(w.String(), "machine:b")) {
@@ -417,6 +422,24 @@ func TestWhatHasAnothersAddressGoesFirst(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"remove machine:a", "apply machine:b", "apply b/file"}, w.Log); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWhatIsToGetAPlaceWaitsUntilItIsFree(t *testing.T) {
+	w := enginetest.NewWorld(gates("a", "b"))
+	s := statedir.Open(t.TempDir())
+	named := func(host string) *engine.Graph {
+		g := graphOf(t, []string{host}, host+"/file=1")
+		g.Node("machine:" + host).Claims = []string{"mgmt 10.0.0.1"}
+		return g
+	}
+	up(t, named("a"), s, w)
+	w.Fail("machine:a", errors.New("busy"))
+	if _, r := up(t, named("b"), s, w); !slices.Equal(r.Blocked, []string{"machine:b", "b/file"}) || strings.Contains(w.String(), "machine:b") {
+		t.Errorf("blocked: %v, there:\n%s", r.Blocked, w)
+	}
+	if _, r := up(t, named("b"), s, w); r.Err() != nil || w.String() != "b/file=1\nmachine:b=1\n" {
+		t.Errorf("the next run: %v, there:\n%s", r.Err(), w)
 	}
 }
 

@@ -18,12 +18,33 @@ func (r *run) fail(t int32, err error) {
 	r.res.Failed = append(r.res.Failed, Failure{ID: id, Scope: scope, Err: err.Error()})
 	if r.isRemoval(t) {
 		r.stick(t, t)
+		r.disinherit(t, t)
 		r.release(t)
 	} else {
 		r.block(t, t)
 	}
-	if _, known := r.lost[scope]; !known && scope != "" && retry.ClassOf(err) == retry.Unreachable {
-		r.lose(scope, t)
+	if retry.ClassOf(err) != retry.Unreachable {
+		return
+	}
+	scopes := []string{scope}
+	if int(t) < len(r.p.graph.nodes) {
+		scopes = append(scopes, r.p.graph.gates[t]...)
+	}
+	for _, s := range scopes {
+		if _, known := r.lost[s]; !known && s != "" {
+			r.lose(s, t)
+		}
+	}
+}
+
+// disinherit blocks what was to get the place of something that is still there.
+func (r *run) disinherit(t, cause int32) {
+	for _, i := range r.heirs[t] {
+		if r.tasks[i].state == waiting {
+			r.tasks[i].state, r.tasks[i].cause = blocked, cause
+			r.reportBlocked(i, cause)
+			r.block(i, cause)
+		}
 	}
 }
 
@@ -81,6 +102,9 @@ func (r *run) vain(t int32) (cause int32, vain bool) {
 		return cause, true
 	}
 	rec := r.removal(t).removal
+	if rec.Holds && len(r.heirs[t]) > 0 {
+		return 0, false // what it holds was not to be moved, as it has to make room
+	}
 	if rec.Holds {
 		return r.undone()
 	}
@@ -117,17 +141,26 @@ func (r *run) survived(t int32) (cause int32, yes bool) {
 // Hosts that do not answer are taken to be dead: they take nothing over.
 func (r *run) undone() (cause int32, yes bool) {
 	for i := range int32(len(r.p.graph.nodes)) {
-		if _, dead := r.lost[r.tasks[i].scope]; dead {
-			continue
-		}
 		switch {
+		case r.dead(i):
 		case r.tasks[i].state == failed:
 			return i, true
-		case r.tasks[i].state == blocked && r.p.reports[i].Status != drift.InSync:
+		case r.tasks[i].state == blocked && r.due(i):
 			return r.tasks[i].cause, true
 		}
 	}
 	return 0, false
+}
+
+// due reports whether something was to be done about a node.
+func (r *run) due(i int32) bool {
+	return r.p.actions[i] != NoOp || r.p.reports[i].Status != drift.InSync
+}
+
+// dead reports whether a node is on a host that does not answer, or is that host.
+func (r *run) dead(i int32) bool {
+	_, lost := r.lost[r.tasks[i].scope]
+	return lost || slices.ContainsFunc(r.p.graph.gates[i], func(scope string) bool { _, lost := r.lost[scope]; return lost })
 }
 
 // giveUp does without a task because of a failed one. As with failed removals,
@@ -137,6 +170,7 @@ func (r *run) giveUp(t, cause int32) {
 	r.reportBlocked(t, cause)
 	if r.isRemoval(t) {
 		r.stick(t, cause)
+		r.disinherit(t, cause)
 		r.release(t)
 		return
 	}
@@ -173,7 +207,7 @@ func (r *run) reportBlocked(t, cause int32) {
 	case r.isRemoval(t):
 		s := r.removal(t)
 		ev.ID, ev.Kind, ev.Scope, ev.Action = s.ID, s.Kind, s.Scope, Remove
-	case int(t) >= len(r.p.graph.nodes) || r.p.reports[t].Status == drift.InSync:
+	case int(t) >= len(r.p.graph.nodes) || !r.due(t):
 		return
 	default:
 		n := r.p.graph.nodes[t]

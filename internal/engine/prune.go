@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -18,7 +19,9 @@ func (p *Plan) prune(records map[string]Record) {
 			gone[id] = r
 		}
 	}
-	p.Steps = append(p.Steps, removals(gone)...)
+	steps := removals(gone)
+	slices.SortStableFunc(steps, func(a, b Step) int { return cmp.Compare(p.rank(a), p.rank(b)) })
+	p.Steps = append(p.Steps, steps...)
 	p.spare()
 	for _, id := range slices.Sorted(maps.Keys(gone)) {
 		r := gone[id]
@@ -26,6 +29,14 @@ func (p *Plan) prune(records map[string]Record) {
 			p.poke(poked, id)
 		}
 	}
+}
+
+// rank is less for what is removed before all else.
+func (p *Plan) rank(s Step) int {
+	if scope := p.graph.scopes[s.Scope]; scope != nil && scope.Leads {
+		return 0
+	}
+	return 1
 }
 
 // gone returns those of the IDs that are of things removed before this run.

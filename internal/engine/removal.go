@@ -33,6 +33,7 @@ func (r *run) addRemovals() {
 				r.edge(t, i)
 			}
 			early = append(early, t)
+			r.heirs[t] = heirs
 			continue
 		}
 		chains[chain] = append(chains[chain], t)

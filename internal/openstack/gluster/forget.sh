@@ -1,4 +1,4 @@
-# Before glusterd starts: has it forget what it cannot start with, which the others then
+# Before glusterd starts, ADDRESS COPIES: has it forget what it cannot start with, which the others then
 # teach it anew. Where there are no others, nothing is touched.
 #
 #   - a volume of which it has a directory and no more, as the power went while it
@@ -6,11 +6,10 @@
 #   - a volume with a copy on a server that is not in its pool, as it missed that the
 #     copy moved and that server left ("Failed to resolve brick")
 #
-# Who has several controllers that all lost touch finds the latter under forgotten.
-#
-# ADDRESS is this server's own.
+# The latter is kept under forgotten. A server whose own copy is at another address than
+# ADDRESS is not touched: it is its address that changed, as may be that of all others.
 set -eu
-address=$1
+address=$1 copies=$2
 state=/var/lib/glusterd
 
 # alone succeeds when it knows no other server.
@@ -18,6 +17,11 @@ alone() { test -z "$(ls -A $state/peers 2>/dev/null)"; }
 
 # foreign VOLUME: the volume has a copy on a server that is neither this one nor in its pool.
 foreign() {
+	if ! grep -qs "^brick-[0-9]*=$address:" "$1/info"; then
+		for copy in "$copies/${1##*/}"/*/.glusterfs; do
+			test ! -d "$copy" || return 1
+		done
+	fi
 	for host in $(sed -n 's/^brick-[0-9]*=\([^:]*\):.*/\1/p' "$1/info"); do
 		test "$host" = "$address" || grep -qsx "hostname[0-9]*=$host" $state/peers/* || return 0
 	done

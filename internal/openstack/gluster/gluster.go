@@ -185,7 +185,7 @@ func daemon(b *stack.Builder) {
 	b.Add(configset.Item{
 		Resource: &unit.Resource{
 			Name: server, Enabled: &yes, State: unit.Started,
-			DropIns: map[string]string{"storage": fmt.Sprintf(daemonUnit, before, address(b.D, b.Host), config(noReplication))},
+			DropIns: map[string]string{"storage": fmt.Sprintf(daemonUnit, before, address(b.D, b.Host), dataDir(), config(noReplication))},
 			// Certificates are read at each connection.
 			RestartOn: []string{conf, secureFile},
 		},
@@ -220,7 +220,7 @@ Wants=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-ExecStartPre=/bin/sh %s %s
+ExecStartPre=/bin/sh %s %s %s
 Environment=PYTHON=%s
 KillMode=process
 Restart=always

@@ -71,14 +71,13 @@ fail() {
 	exit 1
 }
 
-# until_ok COMMAND...: waits for it, some seconds past what was ever seen.
+# until_ok COMMAND...: tries it for so many seconds, which is past what was ever seen.
 until_ok() {
-	local i
-	for ((i = 0; i < patience * 5; i++)); do
-		if "$@"; then return; fi
+	local end=$((SECONDS + patience))
+	until "$@"; do
+		if ((SECONDS >= end)); then return 1; fi
 		sleep 0.2
 	done
-	return 1
 }
 
 # glusterd writes its files anew as servers come and go: what is missing for a moment
@@ -210,7 +209,8 @@ described() { timeout 10 gluster --mode=script "$@" volume info "$volume" </dev/
 # agree succeeds when all servers know the same of the volume.
 agree() {
 	local p mine
-	mine=$(described)
+	mine=$(described) || :
+	case $mine in *'Volume ID'*) ;; *) return 1 ;; esac
 	for p in $peers; do
 		test "$(described --remote-host="${p%=*}")" = "$mine" || return 1
 	done
@@ -221,11 +221,11 @@ agree() {
 # clients go on to ask where a copy was before, and it will not start when that server has
 # left the pool.
 agreed() {
-	if patience=3 until_ok agree; then return; fi
+	if patience=10 until_ok agree; then return; fi
 	echo "not all servers know of the last change to $volume: glusterd is started again, as they compare notes when they meet" >&2
 	systemctl restart glusterd
 	until_ok connected || fail "the servers of the pool do not see each other"
-	patience=6 until_ok agree || fail "not all servers know the same of volume $volume: $(for p in $peers; do described --remote-host="${p%=*}" | diff <(described) - | tr '\n' ' '; done)"
+	until_ok agree || fail "not all servers know the same of volume $volume: $(for p in $peers; do described --remote-host="${p%=*}" | diff <(described) - | tr '\n' ' '; done)"
 }
 
 options_left() { grep -vxFf "$info" "/etc/updraft/gluster/$volume.options"; }
@@ -247,6 +247,9 @@ volume_apply() {
 		if known "${p%=*}"; then until_ok test -e "$info"; fi
 	done
 	if ! test -e "$info"; then
+		for b in "$state/forgotten/$volume" "$root/$volume"/*/.glusterfs; do
+			test ! -e "$b" || fail "there is $b, and no server knows the volume that it is of: it is not begun anew. Have a server that knows it answer, or move that away"
+		done
 		copies=$(set -- $bricks; echo $#) replica=
 		if ((copies > 1)); then replica="replica $copies"; fi
 		order volume create "$volume" $replica $(printf "%s:$brick " $bricks) force
@@ -356,7 +359,7 @@ heal_check() {
 joined() {
 	local allowed
 	allowed=$(sed -n 's/^auth[.]allow=//p' "/etc/updraft/gluster/$volume.options")
-	gluster volume status "$volume" clients 2>/dev/null |
+	timeout 15 gluster --mode=script volume status "$volume" clients 2>/dev/null </dev/null |
 		awk -v copies="$(set -- $bricks; echo $#)" -v allowed=",$allowed," -v bricks=" $bricks " '
 		/^Brick : / { copy++ }
 		NF == 4 && $1 ~ /:[0-9]+$/ && $2 ~ /^[0-9]+$/ {
@@ -378,7 +381,7 @@ joined() {
 heal_apply() {
 	local i
 	for ((i = 0; ; i++)); do
-		if heal_check && { ((i >= 20)) || joined; }; then return; fi
+		if heal_check && { joined || ((SECONDS >= patience)); }; then return; fi
 		# Refused while it goes on, or a daemon is on its way up: it begins by itself then.
 		if ((i % 4 == 0)); then
 			gluster volume heal "$volume" >&2 || :

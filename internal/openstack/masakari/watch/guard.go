@@ -18,7 +18,7 @@ type Guard struct {
 	// Kill ends all servers, and is called again and again while the compute is cut off.
 	Kill func() error
 	// Mute keeps the compute from saying what may not be so any more, as its servers run
-	// elsewhere; it is called when servers were ended, until it succeeds. Speak undoes
+	// elsewhere; it is called again and again, like Kill. Speak undoes
 	// that, or fails while what is said would still be out of date; it is called once the
 	// compute is back.
 	Mute, Speak func(ctx context.Context) error
@@ -59,7 +59,6 @@ func (g Guard) Run(ctx context.Context) {
 type state struct {
 	killed bool // servers were ended, and nova-compute does not know
 	silent bool // muted, or so in part
-	muted  bool
 }
 
 // end has the compute do nothing that another one may be doing.
@@ -72,12 +71,8 @@ func (g Guard) end(ctx context.Context, now *state, since time.Duration) {
 	if err := g.Kill(); err != nil {
 		g.Log.Error("cannot end servers", "error", err)
 	}
-	if !now.muted {
-		err := g.Mute(ctx)
-		if err != nil {
-			g.Log.Error("cannot keep the compute from saying what may not be so any more", "error", err)
-		}
-		now.muted = err == nil
+	if err := g.Mute(ctx); err != nil {
+		g.Log.Error("cannot keep the compute from saying what may not be so any more", "error", err)
 	}
 }
 
@@ -92,7 +87,6 @@ func (g Guard) back(ctx context.Context, now *state) {
 			g.Log.Warn("virtual networks do not reach networks outside yet", "error", err)
 		}
 		now.silent = err != nil
-		now.muted = now.muted && now.silent
 	}
 	if now.killed {
 		now.killed = !g.rejoined(ctx)

