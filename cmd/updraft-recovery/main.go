@@ -23,6 +23,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -96,7 +97,7 @@ func guard(ctx context.Context, log *slog.Logger, controllers []string) error {
 	_, err := os.Stat(ended)
 	watch.Guard{
 		Controllers: controllers, Alive: watch.Answers, Log: log,
-		Kill: func() error { return killAll(servers) },
+		Hush: hush, Kill: func() error { return killAll(servers) },
 		Mute: mute, Speak: speak, Rejoin: rejoin,
 		Ended: err == nil, Remember: func(yes bool) error { return remember(ended, yes) },
 	}.Run(ctx)
@@ -133,23 +134,33 @@ func killAll(groups string) error {
 	return err
 }
 
-// rejoin has nova-compute look at its servers: at its start, and only then, it
-// cleans up what of those that are elsewhere now is left, and starts those that are not.
-// That it starts is waited for by systemd alone: a guard that waits does not look.
-func rejoin(ctx context.Context) error {
-	return errors.Join(systemctl(ctx, "restart", "nova-compute.service"), systemctl(ctx, "start", monitor))
+// What tells of servers that end: nova-compute Nova, which then stops them by its own
+// record, and Masakari's monitor Masakari, which stops and starts them wherever they run
+// by the time that it hears of it.
+const compute, monitor = "nova-compute.service", "masakari-instance-monitor.service"
+
+// hush ends both, at once and not in order, as they would tell as soon as they can.
+func hush(ctx context.Context) error {
+	err := systemctl(ctx, "--no-block", "stop", compute, monitor)
+	_ = systemctl(ctx, "kill", "--signal=KILL", compute, monitor) // fails where nothing runs
+	return err
 }
 
-// systemctlTimeout is for asking systemd.
-const systemctlTimeout = 3 * time.Second
+// rejoin has nova-compute look at its servers: at its start, and only then, it
+// cleans up what of those that are elsewhere now is left, and starts those that are not
+// and should run. That it starts is waited for by systemd alone: a guard that waits does
+// not look.
+func rejoin(ctx context.Context) error {
+	return errors.Join(systemctl(ctx, "--no-block", "restart", compute), systemctl(ctx, "--no-block", "start", monitor))
+}
 
-// systemctl asks systemd for something, and does not wait for it.
-func systemctl(ctx context.Context, verb, unit string) error {
-	ctx, cancel := context.WithTimeout(ctx, systemctlTimeout)
+// systemctl asks systemd for something.
+func systemctl(ctx context.Context, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, watch.Hush/2)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "systemctl", "--no-block", verb, unit).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("systemctl %s %s: %w: %s", verb, unit, err, out)
+		return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, out)
 	}
 	return nil
 }

@@ -58,18 +58,13 @@ const cookie = "0x75706472616674"
 // Source: ovn-controller(8), "connection-status".
 const current = `test "$(ovs-appctl --timeout=3 -t /run/ovn/ovn-controller.ctl connection-status)" = connected`
 
-// monitor tells Masakari of servers that ended. Those that the guard has ended run
-// elsewhere by the time that Masakari hears of them, and it would stop and start them
-// there; where they do not, nova-compute starts them.
-const monitor = "masakari-instance-monitor.service"
-
-// mute has the compute say nothing to networks outside, and nothing to Masakari.
+// mute has the compute say nothing to networks outside.
 func mute(ctx context.Context) error {
 	_, err := within(ctx, "ovs-vswitchd", muteScript)
-	return errors.Join(err, systemctl(ctx, "stop", monitor))
+	return err
 }
 
-// speak undoes what mute does to networks. Until ovn-controller is connected its flows are
+// speak undoes what mute does. Until ovn-controller is connected its flows are
 // those of before.
 func speak(ctx context.Context) error {
 	if _, err := os.Stat(pidFile("ovs-vswitchd")); errors.Is(err, os.ErrNotExist) {

@@ -317,6 +317,21 @@ func recoveredFromHalf(t *testing.T, c *cloud, stay *server) {
 	link("up")
 	c.takesServers(t, half)
 	c.works(t, half+" is back")
+
+	// Back before anybody has taken its servers over, it starts them itself.
+	now := c.hostOf(c.client(t))
+	half = now
+	link("down")
+	c.awaitWithin(time.Minute, now+" has ended its servers", func() bool {
+		_, err := c.labExec(now, "test", "-e", "/run/updraft/servers-ended")
+		return err == nil
+	})
+	link("up")
+	c.awaitWithin(4*time.Minute, "the server runs again by itself", func() bool { return c.ping(stay.address) == nil })
+	if is := c.hostOf(c.client(t)); is != now {
+		t.Errorf("the server is on %s, and was on %s", is, now)
+	}
+	c.takesServers(t, now)
 }
 
 // elsewhere waits until the server that is there for all days and the router's gateway are on another compute.

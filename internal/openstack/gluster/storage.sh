@@ -36,11 +36,11 @@ order() {
 		case $said in
 		*'is not part of cluster'*) return ;; # who detached it for another volume was first
 		*'Commit failed on '*) anew "$*: $said" ;;
-		*'alidation failed on '* | *'Staging failed on '* | *'transaction is in progress'* | *'Locking failed'* | *'not connected'* | *"not in 'Peer in Cluster' state"*) sleep 1 ;;
+		'' | *'Connection failed'* | *'alidation failed on '* | *'Staging failed on '* | *'transaction is in progress'* | *'Locking failed'* | *'not connected'* | *"not in 'Peer in Cluster' state"*) sleep 1 ;;
 		*) break ;;
 		esac
 	done
-	fail "$said"
+	fail "gluster $*: ${said:-no answer}"
 }
 
 # anew WHY: begins again with another glusterd. Of a change that was never answered, what
@@ -418,4 +418,9 @@ whole_now() {
 		END { exit !(up == copies && !left) }' <<<"$said"
 }
 
+# What is changed on a server at one time may be disturbed by another glusterd.
+if test "$mode" = apply && test "$what" != heal; then
+	exec 9>/run/updraft-gluster.lock
+	flock 9
+fi
 "${what}_$mode"

@@ -35,4 +35,6 @@ const (
 	Look     = 10 * time.Second
 	Interval = 2 * time.Second
 	Answer   = 2 * time.Second
+	// Hush is how long a guard takes at most for what it does before it ends servers.
+	Hush = 6 * time.Second
 )

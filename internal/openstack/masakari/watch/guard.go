@@ -15,15 +15,17 @@ type Guard struct {
 	Controllers []string // HOST:PORT
 	// Alive reports whether a host answers there; [Answers] in life.
 	Alive func(ctx context.Context, at string) bool
-	// Kill ends all servers, and is called again and again while the compute is cut off.
+	// Hush ends what would tell others of servers that end, within [Hush]. Kill ends all
+	// servers. Both are called again and again while the compute is cut off.
+	Hush func(ctx context.Context) error
 	Kill func() error
 	// Mute keeps the compute from saying what may not be so any more, as its servers run
 	// elsewhere; it is called again and again, like Kill. Speak undoes
 	// that, or fails while what is said would still be out of date; it is called once the
 	// compute is back.
 	Mute, Speak func(ctx context.Context) error
-	// Rejoin makes Nova look anew at what of its servers is still its own; it is
-	// called once the compute is back and servers were ended.
+	// Rejoin makes Nova look anew at what of its servers is still its own, and undoes
+	// Hush; it is called once the compute is back and servers were ended.
 	Rejoin func(ctx context.Context) error
 	// Ended says that servers were ended by a guard before this one, which could not undo
 	// it; Remember keeps that for the next.
@@ -68,6 +70,9 @@ func (g Guard) end(ctx context.Context, now *state, since time.Duration) {
 		g.remember(true)
 	}
 	now.killed, now.silent = true, true
+	if err := g.Hush(ctx); err != nil {
+		g.Log.Error("cannot keep others from being told of servers that end", "error", err)
+	}
 	if err := g.Kill(); err != nil {
 		g.Log.Error("cannot end servers", "error", err)
 	}
