@@ -41,7 +41,7 @@ lab: build ## tests on real systemd hosts in namespaces (root); nothing may be s
 	@tools/lab.sh
 
 endure: build ## the bad days of three controllers that take too long for every day
-	@mkdir -p dist/tests && ENDURE=1 REQUIRE=lab go test -tags endure -count=1 -timeout 120m -v -run 'TestHighlyAvailable|TestControllers' -artifacts -outputdir dist/tests ./tests/e2e | tools/brief.sh dist/tests/log
+	@mkdir -p dist/tests && ENDURE=1 REQUIRE=lab go test -tags endure -count=1 -timeout 120m -v -run 'TestHighlyAvailable|TestControllers|TestStorage' -artifacts -outputdir dist/tests ./tests/e2e | tools/brief.sh dist/tests/log
 
 bench: build ## benchmarks with their rivals; writes bench/results
 	@go run ./bench/cmd/bench

@@ -1,6 +1,7 @@
 # Makes GlusterFS on a controller, or says whether that is done: WHAT check|apply [VOLUME]
 #
 #   pool    who this server is, and who the others are
+#   meet    this server takes the others for members of its pool
 #   volume  the volume with its options, started
 #   brick   this server's copy of the volume, served; an empty one is filled anew
 #   heal    nothing is left that this server has and another has not
@@ -34,7 +35,7 @@ order() {
 		if ((s == 0)); then return; fi
 		if ((s == 124)); then anew "$* does not answer"; fi # timeout's own
 		case $said in
-		*'is not part of cluster'*) return ;; # who detached it for another volume was first
+		*'is not part of cluster'*) return 0 ;; # who detached it for another volume was first
 		*'Commit failed on '*) anew "$*: $said" ;;
 		'' | *'Connection failed'* | *'alidation failed on '* | *'Staging failed on '* | *'transaction is in progress'* | *'Locking failed'* | *'not connected'* | *"not in 'Peer in Cluster' state"*) sleep 1 ;;
 		*) break ;;
@@ -137,6 +138,23 @@ pool_apply() {
 	until_ok pool_check || fail "glusterd does not keep what it was told of the pool: $(gluster peer status | tr '\n' ';')"
 }
 
+# Servers that come to know each other at the same time may end with one that goes on to
+# wait for another's word (state 4), and then refuses changes to that other's copies.
+meet_check() {
+	local p
+	for p in $peers; do
+		grep -qsx state=3 "$state/peers/${p#*=}" || return 1
+	done
+}
+
+meet_apply() {
+	for _ in 1 2 3; do
+		if patience=15 until_ok meet_check; then return; fi
+		systemctl restart glusterd
+	done
+	until_ok meet_check || fail "this server does not take others for members of its pool: $(gluster peer status | tr '\n' ';')"
+}
+
 # connected succeeds when all servers of the pool see each other.
 connected() {
 	local n=0
@@ -172,7 +190,7 @@ moved() {
 # answers. Otherwise the only one left might be one that missed something.
 filled() {
 	until whole_now; do
-		case $said in *"Brick $1"$'\n''Status: Transport endpoint is not connected'*) return ;; esac
+		case $said in *"Brick $1"$'\n''Status: Transport endpoint is not connected'*) return 0 ;; esac
 		sleep 1
 	done
 }

@@ -151,6 +151,7 @@ func serve(b *stack.Builder) {
 		b.Triggered(job(what, volume, timeout), engine.Start, needs, triggers...)
 	}
 	add("pool", "", "", needs, "file:"+conf)
+	add("meet", "", "", everywhere(d, "pool", ""), everywhere(d, "pool", "")...)
 	for _, v := range volumes(d.Spec) {
 		b.Add(configset.Item{
 			Resource: &directory.Resource{Path: path.Join(dataDir(), v.name), Mode: "0755", Owner: "root", Group: "root"},
@@ -159,11 +160,11 @@ func serve(b *stack.Builder) {
 		file := config(v.name + ".options")
 		b.Config(v.name+".options", lines(options(d, v)))
 		if b.Host == d.First() {
-			needs := append(everywhere(d, "pool", "directory:"+path.Join(dataDir(), v.name)), "file:"+file)
+			needs := append(everywhere(d, "meet", "directory:"+path.Join(dataDir(), v.name)), "file:"+file)
 			add("volume", v.name, healTimeout, needs, "file:"+conf, "file:"+file)
 		}
 		made := stack.OnHost(d.First(), "command:"+jobName("volume", v.name))
-		add("brick", v.name, "", []string{made, "command:" + jobName("pool", ""), "file:" + file}, made)
+		add("brick", v.name, "", []string{made, "command:" + jobName("meet", ""), "file:" + file}, made)
 		add("heal", v.name, healTimeout, everywhere(d, "brick", "", v.name), append(everywhere(d, "brick", "", v.name), made)...)
 	}
 }
