@@ -3,9 +3,11 @@ package agents
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/updraft-cloud/updraft/internal/lb/amphora"
 	"github.com/updraft-cloud/updraft/internal/lb/amphora/render"
@@ -19,6 +21,16 @@ type secretsOf struct {
 	told  map[string]bool   // refs of which the key manager knows who uses them
 	names map[string]string // of what the refs stand for, empty where nothing is left
 	why   string            // some could not be read
+}
+
+// regret notes that a secret could not be read.
+func (s *secretsOf) regret(ref string, err error) {
+	switch {
+	case err != nil && s.why == "":
+		s.why = err.Error()
+	case err != nil:
+		s.why += "; nor " + ref
+	}
 }
 
 // Kept returns what was found out when the secrets were last fetched.
@@ -46,8 +58,9 @@ func (r *Remote) secrets(ctx context.Context, want control.Want) (*fetched, erro
 	lb, all, fresh := want.Tree.LB, refs(want.Tree), booting(want)
 	f := &fetched{data: map[string][]byte{}, kept: map[string]string{}, lost: map[string]bool{}}
 	now := &secretsOf{told: map[string]bool{}, names: map[string]string{}}
+	var away error
 	for _, ref := range slices.Sorted(maps.Keys(all)) {
-		data, err := r.fetch(ctx, ref, all[ref])
+		data, err := r.next(ctx, ref, all[ref], &away)
 		name, known := lb.SecretNames[ref]
 		given := known || slices.Contains(lb.SecretRefs, ref)
 		switch {
@@ -62,12 +75,7 @@ func (r *Remote) secrets(ctx context.Context, want control.Want) (*fetched, erro
 			return nil, err
 		}
 		now.names[ref] = name
-		switch {
-		case err != nil && now.why == "":
-			now.why = err.Error()
-		case err != nil:
-			now.why += "; nor " + ref
-		}
+		now.regret(ref, err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,7 +91,24 @@ func booting(want control.Want) bool {
 	return is(want.Amphora) || slices.ContainsFunc(want.Tree.Amphorae(), is)
 }
 
+// next fetches a secret, unless the key manager did not answer for one before: a pass
+// has to leave time for the agents.
+func (r *Remote) next(ctx context.Context, ref string, pair bool, away *error) (data []byte, err error) {
+	if *away != nil {
+		return nil, *away
+	}
+	if data, err = r.fetch(ctx, ref, pair); errors.Is(err, driver.ErrUnavailable) {
+		*away = err
+	}
+	return data, err
+}
+
+// fetchDeadline bounds the look for one secret, and the word of who uses it.
+const fetchDeadline = 10 * time.Second
+
 func (r *Remote) fetch(ctx context.Context, ref string, pair bool) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchDeadline)
+	defer cancel()
 	if !pair {
 		data, err := r.opts.Secrets.Secret(ctx, ref)
 		if err != nil {
@@ -105,6 +130,8 @@ func (r *Remote) tell(ctx context.Context, ref, lb string) bool {
 	if !ok {
 		return false
 	}
+	ctx, cancel := context.WithTimeout(ctx, fetchDeadline)
+	defer cancel()
 	r.mu.Lock()
 	k := r.known[lb]
 	r.mu.Unlock()

@@ -3,6 +3,7 @@ package agents_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,9 +21,11 @@ import (
 type failing struct {
 	*noop.Secrets
 	faults map[string]error
+	asked  []string
 }
 
-func (f failing) Certificate(ctx context.Context, ref string) (*driver.Certificate, error) {
+func (f *failing) Certificate(ctx context.Context, ref string) (*driver.Certificate, error) {
+	f.asked = append(f.asked, ref)
 	if err := f.faults[ref]; err != nil {
 		return nil, err
 	}
@@ -55,7 +58,7 @@ func TestAmphoraeGoOnWithWhatTheyHaveOfSecrets(t *testing.T) {
 		{reason: "an older version has given it", told: []string{"one"}, status: model.AmphoraAllocated, fault: gone, refused: true},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			k := failing{&noop.Secrets{}, map[string]error{}}
+			k := &failing{Secrets: &noop.Secrets{}, faults: map[string]error{}}
 			r, tree := remote(t, k, func(lb *model.LoadBalancer) { lb.SecretNames, lb.SecretRefs = c.had, c.told })
 			want := control.Want{Tree: tree, Amphora: &model.Amphora{ID: "a", KeyVersion: 1, Status: c.status}}
 			whole, err := r.Digest(t.Context(), want)
@@ -82,6 +85,19 @@ func TestAmphoraeGoOnWithWhatTheyHaveOfSecrets(t *testing.T) {
 				t.Errorf("with %s, without %s, now %s", whole, without, digest)
 			}
 		})
+	}
+}
+
+// TestAKeyManagerThatIsAwayIsAskedOnce has two secrets of one that does not answer.
+func TestAKeyManagerThatIsAwayIsAskedOnce(t *testing.T) {
+	k := &failing{Secrets: &noop.Secrets{}, faults: map[string]error{"one": fmt.Errorf("%w: no answer", driver.ErrUnavailable)}}
+	r, tree := remote(t, k, func(lb *model.LoadBalancer) { lb.SecretNames = map[string]string{"one": "old", "two": "older"} })
+	tree.Listeners()[0].SNIContainerRefs = []string{"two"}
+	if _, err := r.Digest(t.Context(), control.Want{Tree: tree, Amphora: &model.Amphora{ID: "a", KeyVersion: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if names, why := r.Kept(tree.LB.ID); !slices.Equal(k.asked, []string{"one"}) || names["two"] != "older" || !strings.HasSuffix(why, "; nor two") {
+		t.Errorf("asked for were %q, they have %v, and it is said %q", k.asked, names, why)
 	}
 }
 
