@@ -358,7 +358,8 @@ func (c *cloud) takesServers(t *testing.T, host string) {
 func (c *cloud) gatewayTo(host string) {
 	c.t.Helper()
 	const prefer = `n="podman exec ovn-nb ovn-nbctl --no-leader-only --db=unix:/run/ovn/ovnnb_db.sock"; ` +
-		`for p in $($n --bare --columns=name find logical_router_port 'gateway_chassis!=[]'); do $n lrp-set-gateway-chassis $p $0 99; done`
+		`for p in $($n --bare --columns=name find logical_router_port 'gateway_chassis!=[]'); do ` +
+		`for c in compute1 compute2; do $n lrp-set-gateway-chassis $p $c 1; done; $n lrp-set-gateway-chassis $p $0 99; done`
 	c.run("exec", "controller1", "--", "sh", "-ec", prefer, host)
 	c.await("the router's gateway is on "+host, func() bool { return strings.Contains(c.gateways(), host) })
 }
