@@ -220,9 +220,11 @@ known() {
 	fail "glusterd on $1 does not answer"
 }
 
-# described [OPTION]: the volume as a server knows it. What was the list of addresses
-# before a copy moved it may keep for itself.
-described() { timeout 10 gluster --mode=script "$@" volume info "$volume" </dev/null 2>&1 | grep -v '^old[.]' | sort; }
+# described [OPTION]: what a server knows of the volume that must not differ. (What is so by
+# default some list and others do not.)
+described() {
+	timeout 10 gluster --mode=script "$@" volume info "$volume" </dev/null 2>&1 | grep -E '^(Volume ID|Status|Brick[0-9]+|auth[.][a-z-]+): ' | sort
+}
 
 # agree succeeds when all servers know the same of the volume.
 agree() {
