@@ -140,19 +140,22 @@ pool_apply() {
 
 # Servers that come to know each other at the same time may end with one that goes on to
 # wait for another's word (state 4), and then refuses changes to that other's copies.
-meet_check() {
+met() {
 	local p
 	for p in $peers; do
 		grep -qsx state=3 "$state/peers/${p#*=}" || return 1
 	done
 }
 
+# One that has just come back is in another state for a moment.
+meet_check() { patience=3 until_ok met; }
+
 meet_apply() {
 	for _ in 1 2 3; do
-		if patience=15 until_ok meet_check; then return; fi
+		if patience=15 until_ok met; then return; fi
 		systemctl restart glusterd
 	done
-	until_ok meet_check || fail "this server does not take others for members of its pool: $(gluster peer status | tr '\n' ';')"
+	until_ok met || fail "this server does not take others for members of its pool: $(gluster peer status | tr '\n' ';')"
 }
 
 # connected succeeds when all servers of the pool see each other.
