@@ -1,0 +1,138 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/updraft-cloud/updraft/internal/engine"
+	"github.com/updraft-cloud/updraft/internal/engine/enginetest"
+	"github.com/updraft-cloud/updraft/internal/engine/statedir"
+	"github.com/updraft-cloud/updraft/internal/retry"
+)
+
+func TestRemovedHostGoesAsAWholeAndLast(t *testing.T) {
+	w := enginetest.NewWorld(gates("a", "b"))
+	s := statedir.Open(t.TempDir())
+	up(t, graphOf(t, []string{"a", "b"}, "a/conf=uses-b", "b/file=1"), s, w)
+	w.Log = nil
+	_, r := up(t, graphOf(t, []string{"a"}, "a/conf=alone"), s, w)
+	if r.Err() != nil {
+		t.Fatal(r.Err())
+	}
+	if diff := cmp.Diff([]string{"apply a/conf", "remove machine:b"}, w.Log); diff != "" {
+		t.Error(diff)
+	}
+	if got := w.String(); got != "a/conf=alone\nmachine:a=1\n" {
+		t.Errorf("world:\n%s", got)
+	}
+	records, err := s.Records(context.Background())
+	if err != nil || len(records) != 2 {
+		t.Errorf("state still holds %d records: %v, %v", len(records), records, err)
+	}
+}
+
+func TestWhatIsRemovedInAScopeThatLeadsGoesFirst(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		t.Run(fmt.Sprintf("fails %t", fails), func(t *testing.T) {
+			w := enginetest.NewWorld(gates("a", "b", "members"))
+			s := statedir.Open(t.TempDir())
+			next := graphOf(t, []string{"a", "members"}, "a/other=1")
+			up(t, graphOf(t, []string{"a", "b", "members"}, "a/store=1", "a/tool=1 <a/store", "members/b=1"), s, w)
+			w.Log = nil
+			if fails {
+				w.Fail("members/b", errors.New("no majority"))
+			}
+			_, r := up(t, next, s, w)
+			want := []string{"remove members/b", "remove a/tool", "remove a/store", "apply a/other", "remove machine:b"}
+			if fails {
+				want = []string{"apply a/other"}
+			}
+			if diff := cmp.Diff(want, w.Log); diff != "" {
+				t.Errorf("%s\n%v", diff, r.Err())
+			}
+			if _, r := up(t, next, s, w); r.Err() != nil || w.String() != "a/other=1\nmachine:a=1\nmachine:members=1\n" {
+				t.Errorf("the next run: %v, left:\n%s", r.Err(), w)
+			}
+		})
+	}
+}
+
+func TestAMachineStaysUntilAllElseIsDone(t *testing.T) {
+	away := retry.Mark(errors.New("no answer"), retry.Unreachable)
+	for _, c := range []struct {
+		name  string
+		errs  []error
+		more  string
+		stays bool
+	}{
+		{"another host fails", []error{errors.New("no space")}, "", true},
+		{"another host is dead", slices.Repeat([]error{away}, 30), "", false},
+		{"another host's machine is dead", nil, "", false},
+		{"a third one waits for one that is dead", slices.Repeat([]error{away}, 30), "c/data=here <a/data", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := enginetest.NewWorld(gates("a", "b", "c"))
+				s := statedir.Open(t.TempDir())
+				up(t, graphOf(t, []string{"a", "b", "c"}, "a/data=on-b", "b/data=1"), s, w)
+				w.Fail("a/data", c.errs...)
+				if c.errs == nil {
+					w.Set("machine:a", "gone")
+					w.Fail("machine:a", slices.Repeat([]error{away}, 30)...)
+				}
+				next := graphOf(t, []string{"a", "c"}, strings.FieldsFunc("a/data=here,"+c.more, func(r rune) bool { return r == ',' })...)
+				_, r := up(t, next, s, w)
+				if got := strings.Contains(w.String(), "machine:b"); got != c.stays || slices.Contains(r.Blocked, "machine:b") != c.stays {
+					t.Errorf("machine:b is there: %t, blocked: %v", got, r.Blocked)
+				}
+				if len(c.errs) != 1 {
+					return // it stays dead
+				}
+				if _, r := up(t, next, s, w); c.stays && (r.Err() != nil || strings.Contains(w.String(), "machine:b")) {
+					t.Errorf("the next run: %v, left:\n%s", r.Err(), w)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatHasAnothersAddressGoesFirst(t *testing.T) {
+	w := enginetest.NewWorld(gates("a", "b"))
+	s := statedir.Open(t.TempDir())
+	up(t, addressed(t, "a"), s, w)
+	w.Log = nil
+	if _, r := up(t, addressed(t, "b"), s, w); r.Err() != nil {
+		t.Fatal(r.Err())
+	}
+	if diff := cmp.Diff([]string{"remove machine:a", "apply machine:b", "apply b/file"}, w.Log); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWhatIsToGetAPlaceWaitsUntilItIsFree(t *testing.T) {
+	w := enginetest.NewWorld(gates("a", "b"))
+	s := statedir.Open(t.TempDir())
+	up(t, addressed(t, "a"), s, w)
+	w.Fail("machine:a", errors.New("busy"))
+	if _, r := up(t, addressed(t, "b"), s, w); !slices.Equal(r.Blocked, []string{"machine:b", "b/file"}) || strings.Contains(w.String(), "machine:b") {
+		t.Errorf("blocked: %v, there:\n%s", r.Blocked, w)
+	}
+	if _, r := up(t, addressed(t, "b"), s, w); r.Err() != nil || w.String() != "b/file=1\nmachine:b=1\n" {
+		t.Errorf("the next run: %v, there:\n%s", r.Err(), w)
+	}
+}
+
+// addressed is one host that has an address, which only one can have.
+func addressed(t *testing.T, host string) *engine.Graph {
+	t.Helper()
+	g := graphOf(t, []string{host}, host+"/file=1")
+	g.Node("machine:" + host).Claims = []string{"mgmt 10.0.0.1"}
+	return g
+}
