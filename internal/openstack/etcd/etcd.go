@@ -59,17 +59,31 @@ func leaving() stack.Leaving {
 	return stack.Leaving{
 		Forget: func(d *stack.Deployment, stays *spec.Host, address string) string {
 			peer := "https://" + stack.HostPort(address, peerPort)
-			text := fmt.Sprintf("members=$(%s)\nid=$(printf '%%s\\n' \"$members\" | awk -F ', ' -v peer=%s '$4 == peer { print $1 }')\n"+
-				"test -z \"$id\" || %s \"$id\"\n", ask(d, stays, "member", "list"), peer, ask(d, stays, "member", "remove"))
+			text := fmt.Sprintf(forget, ask(d, stays, "member", "list"), peer, ask(d, stays, "member", "remove"))
 			if len(d.Spec.Controllers) == 1 {
 				// Whoever comes to the one that stays finds what has begun there.
-				text += ask(d, stays, "del", stack.BegunKey) + "\n"
+				text += "until " + ask(d, stays, "del", stack.BegunKey) + "; do again; done\n"
 			}
 			return text
 		},
 		Clear: "systemctl stop etcd || :\nrm -rf " + stack.DataDir(name) + "/data\n",
 	}
 }
+
+// forget removes the member at a peer's URL. While those that stay elect another leader,
+// which is when it was the one that left, they answer nobody.
+const forget = `left=20
+again() {
+	left=$((left - 1))
+	test "$left" -gt 0
+	sleep 1
+}
+until
+	members=$(%s) &&
+		id=$(printf '%%s\n' "$members" | awk -F ', ' -v peer=%s '$4 == peer { print $1 }') &&
+		{ test -z "$id" || %s "$id"; }
+do again; done
+`
 
 //go:embed start.sh
 var startScript string
