@@ -81,7 +81,7 @@ func (x *Executor) Object(ctx context.Context, r engine.Record) error {
 		return errors.New("no controller would stay that has the database. Nothing was changed. Put one of them back into the cloud file, and take it out when the others have joined")
 	}
 	faults := x.look(ctx, going, staying)
-	serving, running := 0, 0
+	serving, running, all := 0, 0, len(staying)
 	var why []string
 	for _, h := range staying {
 		if faults[h.Name] == "" {
@@ -91,13 +91,17 @@ func (x *Executor) Object(ctx context.Context, r engine.Record) error {
 		why = append(why, faults[h.Name])
 	}
 	for _, c := range going {
-		if faults[c.Name] == "" {
+		switch faults[c.Name] {
+		case hasLeft: // in a run before this one
+			continue
+		case "":
 			running++
-		} else {
+		default:
 			why = append(why, faults[c.Name])
 		}
+		all++
 	}
-	if err := quorum(serving, len(staying), running, len(going)+len(staying), why); err != nil {
+	if err := quorum(serving, len(staying), running, all, why); err != nil {
 		return err
 	}
 	return x.objections(ctx, going, staying)
@@ -166,8 +170,11 @@ func (x *Executor) look(ctx context.Context, going []Controller, staying []*spec
 	}
 	for i, c := range going {
 		g.Go(func() error {
-			if _, err := x.Run(ctx, c.Name, "systemctl is-active --quiet mariadb rabbitmq ovn-nb ovn-sb"); err != nil {
+			switch said, err := x.Run(ctx, c.Name, runs); {
+			case err != nil:
 				faults[len(staying)+i] = c.Name + ": " + oneLine(err)
+			case strings.TrimSpace(said) == hasLeft:
+				faults[len(staying)+i] = hasLeft
 			}
 			return nil
 		})
@@ -183,6 +190,15 @@ func (x *Executor) look(ctx context.Context, going []Controller, staying []*spec
 	}
 	return out
 }
+
+// hasLeft is said by a controller whose members have taken leave, and were not started
+// since. The mark goes with a boot.
+const (
+	hasLeft = "left"
+	mark    = "/run/updraft/members-left"
+	runs    = "systemctl is-active --quiet mariadb rabbitmq ovn-nb ovn-sb && exit\n" +
+		"test -e " + mark + " && test \"$(systemctl is-active mariadb rabbitmq ovn-nb ovn-sb | sort -u)\" = inactive && echo " + hasLeft + "\n"
+)
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
@@ -243,7 +259,8 @@ func (x *Executor) leave(ctx context.Context, c Controller, log func(string)) bo
 		log(c.Name + " does not answer: the others forget it")
 		return false
 	}
-	x.run(ctx, leaveWithin, c.Name, workers+x.text(func(l stack.Leaving) string { return l.Leave }), log)
+	left := "mkdir -p /run/updraft\ntouch " + mark + "\n"
+	x.run(ctx, leaveWithin, c.Name, workers+x.text(func(l stack.Leaving) string { return l.Leave })+left, log)
 	return true
 }
 

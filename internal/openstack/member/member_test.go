@@ -22,6 +22,7 @@ import (
 type world struct {
 	t     *testing.T
 	down  []string
+	left  []string // their members took leave before
 	known map[string]member.Controller
 	did   []string
 	// objects is what the service says on controllers that are asked whether others may go.
@@ -45,6 +46,9 @@ func services() []stack.Service {
 func (w *world) run(_ context.Context, host, script string) (string, error) {
 	if slices.Contains(w.down, host) {
 		return "", errors.New("no route to host")
+	}
+	if strings.Contains(script, "is-active") && slices.Contains(w.left, host) {
+		return "left\n", nil
 	}
 	if strings.HasPrefix(script, "object ") {
 		return w.objects[host], nil
@@ -82,20 +86,22 @@ func TestAControllerIsTakenOutOnlyWhereAMajorityStays(t *testing.T) {
 		from, to int
 		down     []string
 		refused  string
+		left     []string
 	}{
-		{"one of three, all up", 3, 2, nil, ""},
-		{"two of three, one after the other", 3, 1, nil, ""},
-		{"two of five", 5, 3, nil, ""},
-		{"a dead one", 3, 2, []string{"controller3"}, ""},
-		{"two dead ones of five", 5, 3, []string{"controller4", "controller5"}, ""},
-		{"one while another is down", 3, 2, []string{"controller2"}, "no majority left: of the 2 that stay, 1 serve (controller2: no route to host)"},
-		{"two of three while one of them is down", 3, 1, []string{"controller3"}, ""},
-		{"of two, the one that is down", 2, 1, []string{"controller2"}, "no majority, without which nobody leaves: 1 of 2 serve (controller2: no route to host)"},
-		{"two dead ones of three", 3, 1, []string{"controller2", "controller3"}, "1 of 3 serve"},
-		{"three of five, and one that stays is down", 5, 2, []string{"controller1"}, "of the 2 that stay, 1 serve"},
+		{"one of three, all up", 3, 2, nil, "", nil},
+		{"two of three, one after the other", 3, 1, nil, "", nil},
+		{"two of five", 5, 3, nil, "", nil},
+		{"a dead one", 3, 2, []string{"controller3"}, "", nil},
+		{"two dead ones of five", 5, 3, []string{"controller4", "controller5"}, "", nil},
+		{"one while another is down", 3, 2, []string{"controller2"}, "no majority left: of the 2 that stay, 1 serve (controller2: no route to host)", nil},
+		{"two of three while one of them is down", 3, 1, []string{"controller3"}, "", nil},
+		{"of two, the one that is down", 2, 1, []string{"controller2"}, "no majority, without which nobody leaves: 1 of 2 serve (controller2: no route to host)", nil},
+		{"two dead ones of three", 3, 1, []string{"controller2", "controller3"}, "1 of 3 serve", nil},
+		{"three of five, and one that stays is down", 5, 2, []string{"controller1"}, "of the 2 that stay, 1 serve", nil},
+		{"of two, one whose members left in a run that was cut off", 2, 1, nil, "", []string{"controller2"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := &world{t: t, down: c.down}
+			w := &world{t: t, down: c.down, left: c.left}
 			x, rec := w.executor(c.to, c.from)
 			err := x.Object(t.Context(), rec(fmt.Sprintf("controller%d", c.from)))
 			if c.refused == "" && err != nil || c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
