@@ -197,7 +197,7 @@ const (
 	hasLeft = "left"
 	mark    = "/run/updraft/members-left"
 	runs    = "systemctl is-active --quiet mariadb rabbitmq ovn-nb ovn-sb && exit\n" +
-		"test -e " + mark + " && test \"$(systemctl is-active mariadb rabbitmq ovn-nb ovn-sb | sort -u)\" = inactive && echo " + hasLeft + "\n"
+		"test -e " + mark + " && ! systemctl is-active mariadb rabbitmq ovn-nb ovn-sb | grep -q ^activ && echo " + hasLeft + "\n"
 )
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
