@@ -78,11 +78,12 @@ again() {
 	test "$left" -gt 0
 	sleep 1
 }
-until
-	members=$(%s) &&
-		id=$(printf '%%s\n' "$members" | awk -F ', ' -v peer=%s '$4 == peer { print $1 }') &&
-		{ test -z "$id" || %s "$id"; }
-do again; done
+attempt() {
+	members=$(%s) || return 1
+	id=$(printf '%%s\n' "$members" | awk -F ', ' -v peer=%s '$4 == peer { print $1 }')
+	if test -n "$id"; then %s "$id"; fi
+}
+until attempt; do again; done
 `
 
 //go:embed start.sh
