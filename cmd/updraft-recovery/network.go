@@ -60,8 +60,7 @@ const current = `test "$(ovs-appctl --timeout=3 -t /run/ovn/ovn-controller.ctl c
 
 // mute has the compute say nothing to networks outside.
 func mute(ctx context.Context) error {
-	_, err := within(ctx, "ovs-vswitchd", muteScript)
-	return err
+	return within(ctx, "ovs-vswitchd", muteScript)
 }
 
 // speak undoes what mute does. Until ovn-controller is connected its flows are
@@ -70,31 +69,28 @@ func speak(ctx context.Context) error {
 	if _, err := os.Stat(pidFile("ovs-vswitchd")); errors.Is(err, os.ErrNotExist) {
 		return nil // a switch that does not run sends nothing, and begins without flows
 	}
-	_, err := within(ctx, "ovn-controller", current)
-	if err == nil {
-		_, err = within(ctx, "ovs-vswitchd", unmuteScript)
+	if err := within(ctx, "ovn-controller", current); err != nil {
+		return err
 	}
-	return err
+	return within(ctx, "ovs-vswitchd", unmuteScript)
 }
 
 // pidFile is where the process ID of a container's first process is.
 func pidFile(container string) string { return filepath.Join("/run/updraft", container+".pid") }
 
 // within runs shell text with the programs of a container, whose sockets are in
-// directories of the host, and returns what it prints.
-func within(ctx context.Context, container, script string) (string, error) {
+// directories of the host.
+func within(ctx context.Context, container, script string) error {
 	pid, err := os.ReadFile(pidFile(container))
 	if err != nil {
-		return "", err
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, networkTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "nsenter", "--target", strings.TrimSpace(string(pid)), "--mount", "--", "sh", "-c", script)
 	cmd.WaitDelay = time.Second
-	out, err := cmd.CombinedOutput()
-	said := strings.TrimSpace(string(out))
-	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s", container, err, said)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", container, err, strings.TrimSpace(string(out)))
 	}
-	return said, nil
+	return nil
 }

@@ -270,9 +270,9 @@ volume_apply() {
 		if known "${p%=*}"; then until_ok test -e "$info"; fi
 	done
 	if ! test -e "$info"; then
-		for b in "$state/forgotten/$volume" "$root/$volume"/*/.glusterfs; do
-			test ! -e "$b" || fail "there is $b, and no server knows the volume that it is of: it is not begun anew. Have a server that knows it answer, or move that away"
-		done
+		# A volume whose making was cut off has copies with nothing in them.
+		b=$(find "$root/$volume" -mindepth 2 -maxdepth 2 ! -name '.glusterfs*' -print -quit)
+		test -z "$b" || fail "there is $b, and no server knows the volume that it is of: it is not begun anew. Have a server that knows it answer, or move that away"
 		copies=$(set -- $bricks; echo $#) replica=
 		if ((copies > 1)); then replica="replica $copies"; fi
 		order volume create "$volume" $replica $(printf "%s:$brick " $bricks) force

@@ -194,10 +194,10 @@ func (x *Executor) look(ctx context.Context, going []Controller, staying []*spec
 // hasLeft is said by a controller whose members have taken leave, and were not started
 // since. The mark goes with a boot.
 const (
-	hasLeft = "left"
-	mark    = "/run/updraft/members-left"
-	runs    = "systemctl is-active --quiet mariadb rabbitmq ovn-nb ovn-sb && exit\n" +
-		"test -e " + mark + " && ! systemctl is-active mariadb rabbitmq ovn-nb ovn-sb | grep -q ^activ && echo " + hasLeft + "\n"
+	hasLeft  = "left"
+	leftFile = "/run/updraft/members-left"
+	runs     = "systemctl is-active --quiet mariadb rabbitmq ovn-nb ovn-sb && exit\n" +
+		"test -e " + leftFile + " && ! systemctl is-active mariadb rabbitmq ovn-nb ovn-sb | grep -q ^activ && echo " + hasLeft + "\n"
 )
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
@@ -259,7 +259,7 @@ func (x *Executor) leave(ctx context.Context, c Controller, log func(string)) bo
 		log(c.Name + " does not answer: the others forget it")
 		return false
 	}
-	left := "mkdir -p /run/updraft\ntouch " + mark + "\n"
+	left := "mkdir -p /run/updraft\ntouch " + leftFile + "\n"
 	x.run(ctx, leaveWithin, c.Name, workers+x.text(func(l stack.Leaving) string { return l.Leave })+left, log)
 	return true
 }
