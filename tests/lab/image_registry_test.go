@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,29 +69,32 @@ func (r *labRegistry) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.died = make(chan struct{})
-	r.server = &http.Server{
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { handler.ServeHTTP(&dying{w, r}, q) }),
+	died := make(chan struct{})
+	r.died = died
+	var server *http.Server
+	die := sync.OnceFunc(func() {
+		_ = server.Close() // all connections break at once
+		close(died)        // now: who waits for it listens at the same port
+	})
+	server = &http.Server{
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { handler.ServeHTTP(&dying{w, r, die}, q) }),
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{r.cert}},
 		ReadHeaderTimeout: time.Minute,
 	}
-	go r.server.ServeTLS(l, "", "") // it ends when it is closed
+	r.server = server
+	go server.ServeTLS(l, "", "") // it ends when it is closed
 }
 
 // dying is the answer of a registry that may be killed while it sends.
 type dying struct {
 	http.ResponseWriter
-	r *labRegistry
+	r   *labRegistry
+	die func()
 }
 
 func (d *dying) Write(p []byte) (int, error) {
 	if left := d.r.budget.Load(); left >= 0 && d.r.budget.Add(-int64(len(p))) < 0 {
-		select {
-		case <-d.r.died:
-		default:
-			close(d.r.died)
-		}
-		_ = d.r.server.Close() // all connections break at once
+		d.die()
 		return 0, http.ErrHandlerTimeout
 	}
 	return d.ResponseWriter.Write(p)

@@ -164,10 +164,15 @@ func TestAmphoraeInNamespacesOnBadDays(t *testing.T) {
 			}
 		}},
 		{"partitioned", func(space string) {
-			for _, l := range []string{"mgmt0", "eth0"} {
-				if out, err := exec.Command("ip", "-n", space, "link", "set", l, "down").CombinedOutput(); err != nil {
-					t.Fatalf("%v: %s", err, out)
-				}
+			// Not by its links: who makes them sets them up again.
+			rules := "add table inet cut\n"
+			for _, hook := range []string{"input", "output"} {
+				rules += fmt.Sprintf("add chain inet cut %s { type filter hook %[1]s priority -300; policy drop; }\n", hook)
+			}
+			cmd := exec.Command("ip", "netns", "exec", space, "nft", "-f", "-")
+			cmd.Stdin = strings.NewReader(rules)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
 			}
 		}},
 		{"without its namespace", func(space string) {
