@@ -88,7 +88,9 @@ func (e *Engine) DestroyPlan(ctx context.Context, match func(Record) bool) (*Pla
 	if err != nil {
 		return nil, err
 	}
-	return &Plan{graph: empty, Steps: removals(records), deferred: map[string]bool{}, forced: true}, nil
+	p := &Plan{graph: empty, Steps: removals(records), deferred: map[string]bool{}, forced: true}
+	p.timeRemovals()
+	return p, nil
 }
 
 func errText(err error) string {

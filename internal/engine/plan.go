@@ -53,6 +53,8 @@ type Step struct {
 
 	removal Record
 	drops   []string // records that go along with a removal
+	last    bool     // a removal that comes when all else is done
+	heirs   []int32  // nodes that are to get what a removal makes free
 }
 
 // Blind is a scope that could not be observed.

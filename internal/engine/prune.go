@@ -23,11 +23,20 @@ func (p *Plan) prune(records map[string]Record) {
 	slices.SortStableFunc(steps, func(a, b Step) int { return cmp.Compare(p.rank(a), p.rank(b)) })
 	p.Steps = append(p.Steps, steps...)
 	p.spare()
-	for _, id := range slices.Sorted(maps.Keys(gone)) {
-		r := gone[id]
-		for _, poked := range append(slices.Clip(r.Pokes), r.Owes...) {
-			p.poke(poked, id)
+	p.timeRemovals()
+	because := map[string][]string{} // by node: what goes away, or has gone
+	for i := range p.Steps {
+		for _, id := range p.Steps[i].pokes() {
+			because[id] = append(because[id], p.Steps[i].ID)
 		}
+	}
+	for _, r := range gone {
+		for _, id := range r.Owes {
+			because[id] = append(because[id], r.ID)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(because)) {
+		p.poke(id, slices.Min(because[id]))
 	}
 }
 

@@ -2,15 +2,39 @@ package engine
 
 import "slices"
 
-// addRemovals chains removals in the plan's order within each scope. What is
-// removed on a host goes first, since something else may want its place; what
-// is removed by the deployer (machines, networks) goes last, when nothing
-// refers to it any more, together with what outlives that; except what has
-// something that another is to get, such as the address of a machine that was
-// renamed.
+// timeRemovals says when each thing is removed. What is removed on a host goes first, since
+// something else may want its place; what is removed by the deployer (machines,
+// networks) goes last, when nothing refers to it any more, together with what
+// outlives that; except what has something that another is to get, such as the
+// address of a machine that was renamed.
+func (p *Plan) timeRemovals() {
+	claimants, behind := p.graph.claimants(), map[string]bool{}
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if s.Action != Remove {
+			continue
+		}
+		behind[s.ID] = s.Scope == "" || slices.ContainsFunc(s.removal.Outlives, func(id string) bool { return behind[id] })
+		if behind[s.ID] {
+			s.heirs = heirs(claimants, s.removal.Claims)
+		}
+		s.last = behind[s.ID] && len(s.heirs) == 0
+	}
+}
+
+// pokes returns the nodes that act on a removal: none on one that comes when all
+// have done their part, to which nothing refers by then.
+func (s *Step) pokes() []string {
+	if s.last {
+		return nil
+	}
+	return s.removal.Pokes
+}
+
+// addRemovals chains removals in the plan's order within each scope, and those that
+// come last. Those that act on a removal come after it.
 func (r *run) addRemovals() {
 	chains, tasks := map[string][]int32{}, map[string]int32{}
-	claimants := r.p.graph.claimants()
 	var early []int32
 	for i := range r.p.Steps {
 		if r.p.Steps[i].Action != Remove {
@@ -19,24 +43,25 @@ func (r *run) addRemovals() {
 		t, step := int32(len(r.tasks)), &r.p.Steps[i]
 		r.tasks = append(r.tasks, task{scope: step.Scope})
 		r.removes = append(r.removes, step)
-		for _, id := range step.removal.Pokes {
-			r.poked[id] = append(r.poked[id], t)
-		}
-		chain := step.Scope
-		if r.outlives(t, step, tasks) {
-			chain = ""
-		}
+		r.outlive(t, step, tasks)
 		tasks[step.ID] = t
-		heirs := heirs(claimants, step.removal.Claims)
-		if chain == "" && len(heirs) > 0 {
-			for _, i := range heirs {
-				r.edge(t, i)
+		for _, id := range step.pokes() {
+			r.poked[id] = append(r.poked[id], t)
+			if poked, ok := r.p.graph.edges.Lookup(id); ok {
+				r.edge(t, poked)
 			}
-			early = append(early, t)
-			r.heirs[t] = heirs
-			continue
 		}
-		chains[chain] = append(chains[chain], t)
+		for _, i := range step.heirs {
+			r.edge(t, i)
+		}
+		switch {
+		case step.last:
+			chains[""] = append(chains[""], t)
+		case len(step.heirs) > 0:
+			early, r.heirs[t] = append(early, t), step.heirs
+		default:
+			chains[step.Scope] = append(chains[step.Scope], t)
+		}
 	}
 	r.lead(chains, early)
 	r.chain(chains, early)
@@ -61,17 +86,14 @@ func (r *run) lead(chains map[string][]int32, early []int32) {
 	}
 }
 
-// outlives adds edges from the removals that a step must not precede, and reports
-// whether one of them is the deployer's.
-func (r *run) outlives(t int32, step *Step, tasks map[string]int32) (last bool) {
+// outlive adds edges from the removals that a step must not precede.
+func (r *run) outlive(t int32, step *Step, tasks map[string]int32) {
 	for _, id := range step.removal.Outlives {
 		if before, ok := tasks[id]; ok { // in the plan's order, so that there is no cycle
 			r.outlived[t] = append(r.outlived[t], before)
 			r.edge(before, t)
-			last = last || r.tasks[before].scope == ""
 		}
 	}
-	return last
 }
 
 // chain adds the edges of the chains of removals, by scope.

@@ -136,3 +136,39 @@ func addressed(t *testing.T, host string) *engine.Graph {
 	g.Node("machine:" + host).Claims = []string{"mgmt 10.0.0.1"}
 	return g
 }
+
+func TestWhatActsOnARemovalActsInTheSameRun(t *testing.T) {
+	// a/unit is looked at long before b, which is left, has removed anything.
+	hosts := []string{"a", "b"}
+	for _, c := range []struct {
+		rule     string
+		was, now []string
+		hosts    []string
+		want     []string
+	}{
+		{"of another host's thing, after it",
+			[]string{"a/unit=1 !b/conf", "b/conf=1", "b/tool=1 <b/conf"}, []string{"a/unit=1"}, hosts,
+			[]string{"remove b/tool", "remove b/conf", "apply a/unit because b/conf"}},
+		{"not of a machine that goes last, nor of what goes with it",
+			[]string{"a/unit=1 !machine:b !b/conf", "b/conf=1"}, []string{"a/unit=1"}, hosts[:1],
+			[]string{"remove machine:b"}},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			w := enginetest.NewWorld(gates(hosts...))
+			s := statedir.Open(t.TempDir())
+			up(t, graphOf(t, hosts, c.was...), s, w)
+			w.Log = nil
+			next := graphOf(t, c.hosts, c.now...)
+			p, r := up(t, next, s, w)
+			if diff := cmp.Diff(c.want, w.Log); diff != "" || r.Err() != nil {
+				t.Errorf("%v, operations (-want +got):\n%s", r.Err(), diff)
+			}
+			if len(p.Steps) != len(c.want) {
+				t.Errorf("the plan announced %+v", p.Steps)
+			}
+			if p, _ := up(t, next, s, w); len(p.Steps) > 0 {
+				t.Errorf("the next plan: %+v", p.Steps)
+			}
+		})
+	}
+}

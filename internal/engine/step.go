@@ -273,7 +273,7 @@ func (r *run) remove(step *Step) error {
 		r.e.emit(ev)
 		return err
 	}
-	entries := []Entry{{Op: OpRemoved, ID: id, Owes: r.creditors(step.removal)}}
+	entries := []Entry{{Op: OpRemoved, ID: id, Owes: r.creditors(step)}}
 	for _, d := range step.drops {
 		entries = append(entries, Entry{Op: OpRemoved, ID: d})
 	}
@@ -283,9 +283,9 @@ func (r *run) remove(step *Step) error {
 
 // creditors are the nodes that have to act on a removal. That is noted together
 // with it: if this run is cut off before they do, the next one knows.
-func (r *run) creditors(rec Record) []string {
+func (r *run) creditors(step *Step) []string {
 	var out []string
-	for _, id := range rec.Pokes {
+	for _, id := range step.pokes() {
 		if r.p.graph.Node(id) != nil {
 			out = append(out, id)
 		}

@@ -23,7 +23,7 @@ ctl() {
 }
 
 # Others that are too busy to answer at once are found by the next question.
-if ! members=$(ctl member list --command-timeout=2s 2>/dev/null); then
+if ! ctl member list --command-timeout=2s >/dev/null 2>&1; then
 	# Each member begins its log with one entry for each of all members. One that has
 	# more has had a leader: there is a cluster, whose majority has to come first.
 	named=$(printf '%s\n' "$cluster" | tr , '\n' | grep -c =)
@@ -33,12 +33,24 @@ if ! members=$(ctl member list --command-timeout=2s 2>/dev/null); then
 	exec "$@" --initial-cluster="$cluster" --initial-cluster-state=new
 fi
 
-# A line is: number, state, name, URLs of the peer, URLs for clients, learner.
-id=$(printf '%s\n' "$members" | awk -F ', ' -v peer="$peer" '$4 == peer { print $1 }')
-test -z "$id" || ctl member remove "$id"
-# A cluster whose members have seen each other for less than five seconds takes none.
-# systemd starts this anew then, and it finds the member removed.
-added=$(ctl member add "$name" --peer-urls="$peer")
+# join has the cluster know this member as a new one. A line of the list is: number,
+# state, name, URLs of the peer, URLs for clients, learner.
+join() {
+	members=$(ctl member list) || return
+	id=$(printf '%s\n' "$members" | awk -F ', ' -v peer="$peer" '$4 == peer { print $1 }')
+	test -z "$id" || ctl member remove "$id" || return
+	added=$(ctl member add "$name" --peer-urls="$peer")
+}
+
+# A cluster takes none while a member of it has been seen for less than five seconds,
+# as those have that are started anew, one after the other, since there is a new one.
+# Whether a question whose answer was lost had an effect is seen by the list.
+tries=0
+until join; do
+	tries=$((tries + 1))
+	test "$tries" -lt 60 || exit 1
+	sleep 1
+done
 cluster=$(printf '%s\n' "$added" | sed -n 's/^ETCD_INITIAL_CLUSTER="\(.*\)"$/\1/p')
 test -n "$cluster"
 rm -rf "$data/member"
