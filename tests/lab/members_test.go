@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/updraft-cloud/updraft/internal/openstack/rabbitmq"
 	"github.com/updraft-cloud/updraft/internal/openstack/stack"
 	"github.com/updraft-cloud/updraft/internal/resource/container"
 	"github.com/updraft-cloud/updraft/internal/transport"
@@ -101,32 +102,68 @@ func (m *member) runningMembers() int {
 	return n
 }
 
-func TestAMemberOfRabbitMQThatLostItsDiskJoinsAnew(t *testing.T) {
-	all := withEtcd(t)
-	a, b, c := all[0], all[1], all[2]
-	stopA := a.start("infra", "rabbitmq", "rabbitmq")
-	a.eventually("serves", func() bool { return a.runningMembers() == 1 })
-	stopB := b.start("infra", "rabbitmq", "rabbitmq")
-	stopC := c.start("infra", "rabbitmq", "rabbitmq")
+// queueOfThree are three members with etcd and RabbitMQ, and a queue with a copy on
+// each. The functions end RabbitMQ.
+func queueOfThree(t *testing.T) (all []*member, ends []func()) {
+	t.Helper()
+	all = withEtcd(t)
+	for _, m := range all {
+		ends = append(ends, m.start("infra", "rabbitmq", "rabbitmq"))
+		if m == all[0] { // it begins, and the others join
+			m.eventually("serves", func() bool { return m.runningMembers() == 1 })
+		}
+	}
 	for _, m := range all {
 		m.eventually("is one of three", func() bool { return m.runningMembers() == 3 })
 	}
-	begun(a)
+	begun(all[0])
 	declare := `rabbit_amqqueue:declare(rabbit_misc:r(<<"/">>, queue, <<"q">>), true, false, [{<<"x-queue-type">>, longstr, <<"quorum">>}], none, <<"x">>).`
-	if out := b.ctl(rabbitBin+"rabbitmqctl", "--quiet", "eval", declare); strings.Contains(out, "error") {
+	if out := all[1].ctl(rabbitBin+"rabbitmqctl", "--quiet", "eval", declare); strings.Contains(out, "error") {
 		t.Fatal(out)
 	}
-	copies := func(m *member) string {
-		return m.ctl(rabbitBin+"rabbitmqctl", "--quiet", "list_queues", "members", "online")
+	t.Log(all[1].copies())
+	return all, ends
+}
+
+// copies says where the queues have copies, and which of them are online.
+func (m *member) copies() string {
+	return m.ctl(rabbitBin+"rabbitmqctl", "--quiet", "list_queues", "members", "online")
+}
+
+// TestMembersOfRabbitMQLeaveUntilOneIsLeft has three become one. The last but one goes
+// while there are two, of which one is no majority.
+func TestMembersOfRabbitMQLeaveUntilOneIsLeft(t *testing.T) {
+	all, _ := queueOfThree(t)
+	stays, leaving := all[0], rabbitmq.Service().Leaving
+	for i, leaver := range all[1:] {
+		address := "10.88.0.1" + strings.TrimPrefix(leaver.name, "controller")
+		out, err := leaver.asHost(leaving.Leave)
+		if err == nil {
+			out, err = stays.asHost(leaving.Forget(nil, nil, address))
+		}
+		if err != nil {
+			t.Fatalf("%s: %v: %s", leaver.name, err, lastLines(out))
+		}
+		if n := stays.runningMembers(); n != 2-i {
+			t.Errorf("without %s there are %d members", leaver.name, n)
+		}
+		if of := stays.copies(); !strings.Contains(of, "10.88.0.11") || strings.Contains(of, address) {
+			t.Errorf("without %s the copies are: %s", leaver.name, of)
+		}
 	}
-	t.Log(copies(b))
+}
+
+func TestAMemberOfRabbitMQThatLostItsDiskJoinsAnew(t *testing.T) {
+	all, ends := queueOfThree(t)
+	a, b, c := all[0], all[1], all[2]
+	stopA, stopB, stopC := ends[0], ends[1], ends[2]
 
 	stopB()
 	b.loses("rabbitmq/mnesia")
 	b.loses("rabbitmq/joined")
 	stopB = b.start("infra", "rabbitmq", "rabbitmq")
 	b.eventually("is one of three again", func() bool { return b.runningMembers() == 3 })
-	b.eventually("has a copy of the queue again", func() bool { return strings.Count(copies(b), "rabbit@10.88.0.12") == 2 })
+	b.eventually("has a copy of the queue again", func() bool { return strings.Count(b.copies(), "rabbit@10.88.0.12") == 2 })
 
 	// The first, while nobody else is up: it waits.
 	stopA()
@@ -142,7 +179,22 @@ func TestAMemberOfRabbitMQThatLostItsDiskJoinsAnew(t *testing.T) {
 	b.start("infra", "rabbitmq", "rabbitmq")
 	c.start("infra", "rabbitmq", "rabbitmq")
 	a.eventually("is one of three again", func() bool { return a.runningMembers() == 3 })
-	a.eventually("has a copy of the queue again", func() bool { return strings.Count(copies(a), "rabbit@10.88.0.11") == 2 })
+	a.eventually("has a copy of the queue again", func() bool { return strings.Count(a.copies(), "rabbit@10.88.0.11") == 2 })
+}
+
+// asHost runs what is for the controller itself, where RabbitMQ's container is.
+func (m *member) asHost(script string) (string, error) {
+	m.b.t.Helper()
+	dir := filepath.Join(m.b.dir, m.name, "run", "bin")
+	mk(m.b.t, dir)
+	if err := os.WriteFile(filepath.Join(dir, "podman"), []byte("#!/bin/sh\nshift 2 # exec rabbitmq\nexec \"$@\"\n"), 0o755); err != nil {
+		m.b.t.Fatal(err)
+	}
+	line := []string{"env", "PATH=/run/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	for k, v := range find[*container.Resource](m.b.t, m.items, "rabbitmq").Env {
+		line = append(line, k+"="+v)
+	}
+	return m.in("infra", "rabbitmq", append(line, "sh", "-euc", script)...)
 }
 
 func (m *member) remake() {

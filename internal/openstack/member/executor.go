@@ -196,8 +196,9 @@ func (x *Executor) look(ctx context.Context, going []Controller, staying []*spec
 const (
 	hasLeft  = "left"
 	leftFile = "/run/updraft/members-left"
-	runs     = "systemctl is-active --quiet mariadb rabbitmq ovn-nb ovn-sb && exit\n" +
-		"test -e " + leftFile + " && ! systemctl is-active mariadb rabbitmq ovn-nb ovn-sb | grep -q ^activ && echo " + hasLeft + "\n"
+	// RabbitMQ's node goes on until it is forgotten.
+	runs = "systemctl is-active --quiet mariadb ovn-nb ovn-sb && exit\n" +
+		"test -e " + leftFile + " && ! systemctl is-active mariadb ovn-nb ovn-sb | grep -q ^activ && echo " + hasLeft + "\n"
 )
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -46,24 +46,40 @@ func Service() stack.Service {
 	return stack.Service{Name: name, Doc: "The message queue between the parts of each service (RabbitMQ).", Build: build, Clusters: clusters, Looks: looks, Leaving: leaving()}
 }
 
-// leaving stops the member and has the others forget it, whereby queues do without its
-// copies.
+// leaving takes the queues' copies from the member while all can agree on that, and
+// has the others forget it. Until then its node runs, without a broker: of two, the one
+// that stays takes no node for half a partition, and pauses (pause_minority).
 func leaving() stack.Leaving {
 	return stack.Leaving{
-		Leave: "systemctl stop rabbitmq\n",
+		Leave: shrink(`"$RABBITMQ_NODENAME"`) + fmt.Sprintf("timeout 60 podman exec %[1]s %[2]sctl --longnames stop_app || systemctl stop %[1]s\n", name, bin),
 		Forget: func(_ *stack.Deployment, _ *spec.Host, address string) string {
-			return fmt.Sprintf("said=$(timeout 90 podman exec %s %sctl --longnames forget_cluster_node %s 2>&1) || case $said in\n%s) ;;\n*) echo \"$said\"; exit 1 ;;\nesac\n",
-				name, bin, node(address), unknownMember)
+			return fmt.Sprintf("said=$(timeout 90 podman exec %s %sctl --longnames forget_cluster_node %s 2>&1) || case $said in\n%s | %s) ;;\n*) echo \"$said\"; exit 1 ;;\nesac\n",
+				name, bin, node(address), unknownMember, keptCopies) + shrink(node(address))
 		},
-		Clear: fmt.Sprintf("rm -rf %[1]s/mnesia %[1]s/joined\n", stack.DataDir(name)),
+		Clear: fmt.Sprintf("systemctl stop %[1]s\nrm -rf %[2]s/mnesia %[2]s/joined\n", name, stack.DataDir(name)),
 	}
 }
 
+// shrink is shell text that has queues do without their copies on a node, which is a
+// word of the container's shell. A queue whose members are changing refuses, and is
+// asked again. One that has no majority keeps its copies: with the only controller that
+// stays all queues begin anew.
+func shrink(node string) string {
+	return fmt.Sprintf(`for try in 1 2 3; do
+	said=$(timeout 20 podman exec %s sh -c '%s-queues --longnames --silent shrink %s --errors-only' 2>&1) && test -z "$said" && break
+	sleep 1
+done
+test -z "$said" || echo "queues that keep their copies there: $said"
+`, name, bin, node)
+}
+
 // bin begins the paths of RabbitMQ's programs. unknownMember is a pattern of a shell for
-// what they say of a member that the cluster does not have.
+// what they say of a member that the cluster does not have, keptCopies one of what they
+// say when it is forgotten and queues still have copies there.
 const (
 	bin           = "/usr/lib/rabbitmq/bin/rabbitmq"
 	unknownMember = `*not_a_cluster_node* | *'not a cluster'* | *'not in the cluster'*`
+	keptCopies    = `*'failed to shrink'*`
 )
 
 //go:embed login.sh
