@@ -62,11 +62,17 @@ func ComputeJob(host string) string { return "nova compute " + host }
 
 // computeScript waits for the compute's record, which it makes itself, and has
 // Nova map it: Nova's own look, every half a minute, is too late for whoever
-// starts the first server.
+// starts the first server. Of two that look at the same moment, such as Nova itself or
+// the job of another compute, the second fails ("Duplicate host mapping"), and looks again.
 func computeScript(h *spec.Host) string {
-	return sinceNow + fmt.Sprintf(`until %s; do
+	return sinceNow + fmt.Sprintf(`tries=0
+until %s; do
 	if %s; then
-		%s
+		%s || {
+			status=$?
+			tries=$((tries + 1))
+			test "$tries" -lt 5 || exit "$status"
+		}
 	fi
 	sleep 0.5
 done
