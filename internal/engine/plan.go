@@ -53,6 +53,7 @@ type Step struct {
 
 	removal Record
 	drops   []string // records that go along with a removal
+	also    []string // what those were triggers of
 	last    bool     // a removal that comes when all else is done
 	heirs   []int32  // nodes that are to get what a removal makes free
 }
@@ -182,8 +183,12 @@ func (e *Engine) Plan(ctx context.Context) (*Plan, error) {
 	p.passOver()
 	p.decide()
 	p.postpone()
+	gone := p.gone(records)
 	if !e.opts.Partial {
-		p.prune(records)
+		p.prune(gone)
+	}
+	p.pokeAll(gone)
+	if !e.opts.Partial {
 		e.object(ctx, p)
 	}
 	p.takeTurns(ctx, records, e.opts.Last)

@@ -9,22 +9,30 @@ import (
 	"github.com/updraft-cloud/updraft/internal/graph"
 )
 
-// prune adds steps that remove what is recorded and not in the graph, and pokes
-// the nodes of which such a thing was a trigger, now or in a run that was cut off
-// before they acted.
-func (p *Plan) prune(records map[string]Record) {
-	gone := map[string]Record{}
+// gone are the records of what is not in the graph.
+func (p *Plan) gone(records map[string]Record) map[string]Record {
+	out := map[string]Record{}
 	for id, r := range records {
 		if p.graph.Node(id) == nil {
-			gone[id] = r
+			out[id] = r
 		}
 	}
+	return out
+}
+
+// prune adds steps that remove what is gone.
+func (p *Plan) prune(gone map[string]Record) {
 	steps := removals(gone)
 	slices.SortStableFunc(steps, func(a, b Step) int { return cmp.Compare(p.rank(a), p.rank(b)) })
 	p.Steps = append(p.Steps, steps...)
 	p.spare()
 	p.timeRemovals()
-	because := map[string][]string{} // by node: what goes away, or has gone
+}
+
+// pokeAll pokes the nodes of which something was a trigger that goes away, or went in a
+// run that was cut off before they acted.
+func (p *Plan) pokeAll(gone map[string]Record) {
+	because := map[string][]string{} // by node
 	for i := range p.Steps {
 		for _, id := range p.Steps[i].pokes() {
 			because[id] = append(because[id], p.Steps[i].ID)
@@ -48,8 +56,8 @@ func (p *Plan) rank(s Step) int {
 	return 1
 }
 
-// gone returns those of the IDs that are of things removed before this run.
-func (p *Plan) gone(ids []string) []string {
+// removed returns those of the IDs that are of things removed before this run.
+func (p *Plan) removed(ids []string) []string {
 	var out []string
 	for _, id := range ids {
 		if p.graph.Node(id) == nil && id != Requested {
@@ -70,7 +78,8 @@ func owed(records map[string]Record) map[string][]string {
 	return out
 }
 
-// poke makes an otherwise unchanged node act because a trigger of it goes away.
+// poke makes an otherwise unchanged node act because a trigger of it goes away, and
+// those act that it is a trigger of.
 func (p *Plan) poke(id, because string) {
 	i, ok := p.graph.edges.Lookup(id)
 	if !ok || p.alone[i] || p.actions[i] != NoOp || p.reports[i].Status != drift.InSync {
@@ -83,6 +92,9 @@ func (p *Plan) poke(id, because string) {
 		step.Digest = n.Body.Digest()
 	}
 	p.Steps = append(p.Steps, step)
+	for _, id := range p.graph.pokes(n.ID) {
+		p.poke(id, n.ID)
+	}
 }
 
 // removals orders the removal of records: what needs something goes before it,
@@ -137,7 +149,7 @@ func lastCreditor(r Record, gone, gate map[string]Record) string {
 
 func removalSteps(order []string, gone, gate map[string]Record) []Step {
 	var steps []Step
-	drops := map[string][]string{}
+	drops, also := map[string][]string{}, map[string][]string{}
 	for _, id := range order {
 		r := gone[id]
 		if r.Gone {
@@ -145,6 +157,7 @@ func removalSteps(order []string, gone, gate map[string]Record) []Step {
 		}
 		if g, ok := gate[r.Scope]; ok && g.Holds && g.ID != id {
 			drops[g.ID] = append(drops[g.ID], id)
+			also[g.ID] = append(also[g.ID], r.Pokes...)
 			continue
 		}
 		steps = append(steps, Step{ID: id, Kind: r.Kind, Scope: r.Scope, Action: Remove, removal: r})
@@ -155,7 +168,7 @@ func removalSteps(order []string, gone, gate map[string]Record) []Step {
 		}
 	}
 	for i := range steps {
-		steps[i].drops = drops[steps[i].ID]
+		steps[i].drops, steps[i].also = drops[steps[i].ID], also[steps[i].ID]
 	}
 	return steps
 }

@@ -22,13 +22,13 @@ func (p *Plan) timeRemovals() {
 	}
 }
 
-// pokes returns the nodes that act on a removal: none on one that comes when all
-// have done their part, to which nothing refers by then.
+// pokes returns the nodes that act on a removal, and on what goes along: none on one
+// that comes when all have done their part, to which nothing refers by then.
 func (s *Step) pokes() []string {
 	if s.last {
 		return nil
 	}
-	return s.removal.Pokes
+	return slices.Concat(s.removal.Pokes, s.also)
 }
 
 // addRemovals chains removals in the plan's order within each scope, and those that

@@ -172,3 +172,59 @@ func TestWhatActsOnARemovalActsInTheSameRun(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatWaitsForWhatActsOnARemovalIsAnnouncedToo(t *testing.T) {
+	w := enginetest.NewWorld(gates("a", "b"))
+	s := statedir.Open(t.TempDir())
+	hosts := []string{"a", "b"}
+	up(t, graphOf(t, hosts, "a/unit=1 !b/conf", "a/late=1 !a/unit", "b/conf=1"), s, w)
+	w.Log = nil
+	p, r := up(t, graphOf(t, hosts, "a/unit=1", "a/late=1 !a/unit"), s, w)
+	want := []string{"remove b/conf", "apply a/unit because b/conf", "apply a/late because a/unit"}
+	if diff := cmp.Diff(want, w.Log); diff != "" || r.Err() != nil || len(p.Steps) != len(want) {
+		t.Errorf("%v, %d steps announced, operations (-want +got):\n%s", r.Err(), len(p.Steps), diff)
+	}
+}
+
+func TestADebtOutlivesWhatItIsFor(t *testing.T) {
+	const unit = "a/unit=1 !net"
+	w := enginetest.NewWorld(gates("a"))
+	s := statedir.Open(t.TempDir())
+	up(t, graphOf(t, []string{"a"}, "net=1", unit), s, w)
+	w.Fail("a/unit", errors.New("busy"), errors.New("busy"))
+	if _, r := up(t, graphOf(t, []string{"a"}, "net=2", unit), s, w); r.Err() == nil {
+		t.Fatal("it did not fail")
+	}
+	next := graphOf(t, []string{"a"}, "a/unit=1")
+	if p, r := up(t, next, s, w); r.Err() == nil || len(p.Steps) != 2 {
+		t.Fatalf("%v: %+v", r.Err(), p.Steps)
+	}
+	w.Log = nil
+	if _, r := up(t, next, s, w); r.Err() != nil || !slices.Equal(w.Log, []string{"apply a/unit because net"}) {
+		t.Errorf("%v: %q", r.Err(), w.Log)
+	}
+	if p, _ := up(t, next, s, w); len(p.Steps) > 0 {
+		t.Errorf("the next plan: %+v", p.Steps)
+	}
+}
+
+// What is removed early, as another gets its place, takes along what was on it.
+func TestWhatGoesWithARenamedMachineIsActedOn(t *testing.T) {
+	w := enginetest.NewWorld(gates("a", "b", "c"))
+	s := statedir.Open(t.TempDir())
+	at := func(host, unit string) *engine.Graph {
+		t.Helper()
+		g := graphOf(t, []string{host, "c"}, host+"/file=1", unit)
+		g.Node("machine:" + host).Claims = []string{"address"}
+		return g
+	}
+	up(t, at("a", "c/unit=1 !a/file"), s, w)
+	w.Log = nil
+	p, r := up(t, at("b", "c/unit=1"), s, w)
+	if !slices.Contains(w.Log, "apply c/unit because machine:a") || r.Err() != nil || len(p.Steps) != len(w.Log) {
+		t.Errorf("%v, of %d steps: %q", r.Err(), len(p.Steps), w.Log)
+	}
+	if p, _ := up(t, at("b", "c/unit=1"), s, w); len(p.Steps) > 0 {
+		t.Errorf("the next plan: %+v", p.Steps)
+	}
+}

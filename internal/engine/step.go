@@ -102,7 +102,7 @@ func (r *run) applyFound(t int32, found drift.Report, triggered []string) (chang
 		return false, errors.Join(err, r.journal(Entry{Op: OpFail, ID: n.ID, Err: err.Error()}))
 	}
 	r.e.emit(ev)
-	return changed, r.journal(Entry{Op: OpDone, ID: n.ID, Acted: append(slices.Clip(n.Triggers), r.p.gone(triggered)...), Idle: !changed})
+	return changed, r.journal(Entry{Op: OpDone, ID: n.ID, Acted: append(slices.Clip(n.Triggers), r.p.removed(triggered)...), Idle: !changed})
 }
 
 // action is what the plan said, where it had to say something before the thing
@@ -281,8 +281,9 @@ func (r *run) remove(step *Step) error {
 	return r.journal(entries...)
 }
 
-// creditors are the nodes that have to act on a removal. That is noted together
-// with it: if this run is cut off before they do, the next one knows.
+// creditors are the nodes that have to act on a removal, or have not on a change before
+// it. That is noted together with it: if this run is cut off before they do, the next one
+// knows.
 func (r *run) creditors(step *Step) []string {
 	var out []string
 	for _, id := range step.pokes() {
@@ -290,7 +291,15 @@ func (r *run) creditors(step *Step) []string {
 			out = append(out, id)
 		}
 	}
-	return out
+	if step.last { // all nodes are done with, so that their states are nobody's to write
+		for _, id := range step.removal.Owes {
+			if i, ok := r.p.graph.edges.Lookup(id); ok && r.tasks[i].state != done {
+				out = append(out, id)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // waitedFor returns the IDs of the needs of node t that are steps of this run.

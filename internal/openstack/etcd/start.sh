@@ -44,11 +44,11 @@ join() {
 
 # A cluster takes none while a member of it has been seen for less than five seconds,
 # as those have that are started anew, one after the other, since there is a new one.
-# Whether a question whose answer was lost had an effect is seen by the list.
-tries=0
+# Whether a question whose answer was lost had an effect is seen by the list. The first
+# process of a container hears no signal that it does not ask for.
+trap 'exit 1' TERM
 until join; do
-	tries=$((tries + 1))
-	test "$tries" -lt 60 || exit 1
+	test "$SECONDS" -lt 120 || exit 1
 	sleep 1
 done
 cluster=$(printf '%s\n' "$added" | sed -n 's/^ETCD_INITIAL_CLUSTER="\(.*\)"$/\1/p')

@@ -35,8 +35,8 @@ type Executor struct {
 const (
 	askWithin    = 15 * time.Second
 	objectWithin = time.Minute
-	leaveWithin  = 3 * time.Minute
-	forgetWithin = 2 * time.Minute
+	leaveWithin  = 5 * time.Minute
+	forgetWithin = 3 * time.Minute
 )
 
 // Observe finds members in place: they join by themselves.
@@ -244,25 +244,43 @@ func (x *Executor) Remove(ctx context.Context, r engine.Record, log func(string)
 	if len(staying) == 0 {
 		return errors.New("no controller stays that could forget it")
 	}
-	answers := x.leave(ctx, c, log)
-	if err := x.forget(ctx, c, staying, log); err != nil {
+	if !x.answers(ctx, c, log) {
+		return x.forget(ctx, c, staying, log)
+	}
+	if err := x.bury(ctx, c, staying, log); err != nil {
 		return err
 	}
-	if answers {
+	x.run(ctx, leaveWithin, c.Name, "mkdir -p /run/updraft\ntouch "+leftFile+"\n"+workers+x.text(func(l stack.Leaving) string { return l.Leave }), log)
+	err = x.forget(ctx, c, staying, log)
+	x.run(ctx, leaveWithin, c.Name, x.text(func(l stack.Leaving) string { return l.End }), log)
+	if err == nil {
 		x.run(ctx, leaveWithin, c.Name, x.text(func(l stack.Leaving) string { return l.Clear }), log)
+	}
+	return err
+}
+
+// bury has those that go and do not answer forgotten before one leaves that does: the
+// others might have no majority without it.
+func (x *Executor) bury(ctx context.Context, c Controller, staying []*spec.Host, log func(string)) error {
+	going, _ := x.going()
+	for _, other := range going {
+		if other.Name == c.Name || x.answers(ctx, other, log) {
+			continue
+		}
+		if err := x.forget(ctx, other, staying, log); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// leave has the controller's members take leave, and reports whether it answers.
-func (x *Executor) leave(ctx context.Context, c Controller, log func(string)) bool {
-	if !x.run(ctx, askWithin, c.Name, "true", log) {
-		log(c.Name + " does not answer: the others forget it")
-		return false
+// answers reports whether a controller does.
+func (x *Executor) answers(ctx context.Context, c Controller, log func(string)) bool {
+	if x.run(ctx, askWithin, c.Name, "true", log) {
+		return true
 	}
-	left := "mkdir -p /run/updraft\ntouch " + leftFile + "\n"
-	x.run(ctx, leaveWithin, c.Name, workers+x.text(func(l stack.Leaving) string { return l.Leave })+left, log)
-	return true
+	log(c.Name + " does not answer: the others forget it")
+	return false
 }
 
 // workers stops all but the members: first what holds the virtual address, so that

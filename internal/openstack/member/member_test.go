@@ -152,6 +152,18 @@ func TestADeadControllerIsForgottenByOneThatAnswers(t *testing.T) {
 	}
 }
 
+func TestWhoIsDeadIsForgottenBeforeAnyoneLeaves(t *testing.T) {
+	w := &world{t: t, down: []string{"controller2"}}
+	x, rec := w.executor(1, 3)
+	if err := x.Remove(t.Context(), rec("controller3"), func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"controller1: forget 10.88.0.12", "controller3: leave", "controller1: forget 10.88.0.13", "controller3: clear"}
+	if diff := cmp.Diff(want, w.did); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestAllControllersCannotBeReplacedAtOnce(t *testing.T) {
 	w := &world{t: t}
 	x, _ := w.executor(3, 3)

@@ -48,17 +48,34 @@ func Service() stack.Service {
 
 // leaving takes the queues' copies from the member while all can agree on that, and
 // has the others forget it. Until then its node runs, without a broker: of two, the one
-// that stays takes no node for half a partition, and pauses (pause_minority).
+// that stays takes no node for half a partition, and pauses (pause_minority). A node
+// that nobody ends, since updraft was killed, ends by itself; one that is put back joins
+// anew.
 func leaving() stack.Leaving {
+	data := stack.DataDir(name)
 	return stack.Leaving{
-		Leave: shrink(`"$RABBITMQ_NODENAME"`) + fmt.Sprintf("timeout 60 podman exec %[1]s %[2]sctl --longnames stop_app || systemctl stop %[1]s\n", name, bin),
+		Leave: shrink(`"$RABBITMQ_NODENAME"`) +
+			fmt.Sprintf("systemd-run --quiet --collect --unit=%s --on-active=10min systemctl stop %s || :\n", endUnit, name) +
+			fmt.Sprintf("timeout 60 podman exec %[1]s %[2]sctl --longnames stop_app || systemctl stop %[1]s\nrm -f %[3]s/joined\n", name, bin, data),
 		Forget: func(_ *stack.Deployment, _ *spec.Host, address string) string {
-			return fmt.Sprintf("said=$(timeout 90 podman exec %s %sctl --longnames forget_cluster_node %s 2>&1) || case $said in\n%s | %s) ;;\n*) echo \"$said\"; exit 1 ;;\nesac\n",
-				name, bin, node(address), unknownMember, keptCopies) + shrink(node(address))
+			return fmt.Sprintf(forgetting, "podman exec "+name+" "+bin+"ctl --longnames", node(address)) + shrink(node(address))
 		},
-		Clear: fmt.Sprintf("systemctl stop %[1]s\nrm -rf %[2]s/mnesia %[2]s/joined\n", name, stack.DataDir(name)),
+		End:   fmt.Sprintf("systemctl stop %[1]s.timer || :\nsystemctl stop %[2]s\n", endUnit, name),
+		Clear: fmt.Sprintf("rm -rf %[1]s/mnesia %[1]s/joined\n", data),
 	}
 }
+
+// endUnit is the unit that ends a node without a broker.
+const endUnit = "updraft-rabbitmq-end"
+
+// forgetting is shell text that has the cluster forget a node, if it is in it: asked
+// with a prefix of a command, and the node. Whether it is gone is not what the command
+// says: it takes copies of queues away thereafter, and may fail with that.
+const forgetting = `said=$(timeout 90 %[1]s forget_cluster_node %[2]s 2>&1) || {
+	in=$(timeout 30 %[1]s --silent eval "lists:member('%[2]s', rabbit_nodes:list_members())." 2>&1) || in="$in"
+	test "$in" = false || { echo "$said"; echo "in the cluster: $in"; exit 1; }
+}
+`
 
 // shrink is shell text that has queues do without their copies on a node, which is a
 // word of the container's shell. A queue whose members are changing refuses, and is
@@ -66,21 +83,18 @@ func leaving() stack.Leaving {
 // stays all queues begin anew.
 func shrink(node string) string {
 	return fmt.Sprintf(`for try in 1 2 3; do
-	said=$(timeout 20 podman exec %s sh -c '%s-queues --longnames --silent shrink %s --errors-only' 2>&1) && test -z "$said" && break
+	status=0
+	said=$(timeout 60 podman exec %s sh -c '%s-queues --longnames --silent shrink %s --errors-only' 2>&1) || status=$?
+	test "$status$said" != 0 || break
+	test "$status" != 124 || { said="no answer within a minute $said"; break; }
 	sleep 1
 done
-test -z "$said" || echo "queues that keep their copies there: $said"
+test "$status$said" = 0 || echo "queues that keep their copies there: $said"
 `, name, bin, node)
 }
 
-// bin begins the paths of RabbitMQ's programs. unknownMember is a pattern of a shell for
-// what they say of a member that the cluster does not have, keptCopies one of what they
-// say when it is forgotten and queues still have copies there.
-const (
-	bin           = "/usr/lib/rabbitmq/bin/rabbitmq"
-	unknownMember = `*not_a_cluster_node* | *'not a cluster'* | *'not in the cluster'*`
-	keptCopies    = `*'failed to shrink'*`
-)
+// bin begins the paths of RabbitMQ's programs.
+const bin = "/usr/lib/rabbitmq/bin/rabbitmq"
 
 //go:embed login.sh
 var loginScript string

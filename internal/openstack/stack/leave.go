@@ -23,6 +23,8 @@ type Leaving struct {
 	// Forget is run on a controller that stays, and has the others do without the one
 	// whose address it is given; nil where nothing is known of a member that left.
 	Forget func(d *Deployment, stays *spec.Host, address string) string
+	// End is run on the controller that goes thereafter, whether it was forgotten or not.
+	End string
 	// Clear is run on the controller that goes at last: what it takes away would
 	// keep it, were it to come back, from joining anew.
 	Clear string
