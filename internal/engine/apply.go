@@ -61,7 +61,7 @@ func (e *Engine) Apply(ctx context.Context, p *Plan, stop <-chan struct{}) (Resu
 	res := r.loop(stop)
 	res.Took = time.Since(start)
 	e.emit(Event{Type: EvEnd, Took: res.Took, Err: errText(res.Err())})
-	return res, r.storeErr
+	return res, r.fatal
 }
 
 // Destroy removes everything that is recorded, the newest dependents first. A
@@ -150,7 +150,7 @@ type run struct {
 	inFlight  int
 	results   chan outcome
 	res       Result
-	storeErr  error              // what ended the run as a whole
+	fatal     error              // what ended the run as a whole
 	failures  map[int32]int      // task → index in res.Failed
 	poked     map[string][]int32 // node → removals of what it was triggered by
 	outlived  map[int32][]int32  // removal → removals that it must not precede
@@ -240,7 +240,7 @@ func (r *run) loop(stop <-chan struct{}) Result {
 	left := slices.IndexFunc(r.tasks, func(t task) bool { return t.state < done })
 	if left >= 0 && !r.res.Stopped { // a mistake in this package, which must not pass for success
 		id, _ := r.describe(int32(left))
-		r.storeErr = fmt.Errorf("steps wait for each other, %s among them", id)
+		r.fatal = fmt.Errorf("steps wait for each other, %s among them", id)
 	}
 	r.res.Stopped = r.res.Stopped && left >= 0
 	return r.res
@@ -257,7 +257,7 @@ func (r *run) settle() {
 		}
 		if r.idle(t) {
 			if err := r.note(t); err != nil {
-				r.storeErr, r.res.Stopped = err, true
+				r.fatal, r.res.Stopped = err, true
 			}
 			r.complete(t, false)
 			continue
@@ -386,7 +386,7 @@ func (r *run) finish(o outcome) {
 	}
 	var se *storeError
 	if errors.As(o.err, &se) {
-		r.storeErr, r.res.Stopped = o.err, true
+		r.fatal, r.res.Stopped = o.err, true
 	}
 	r.fail(o.task, o.err)
 }

@@ -228,3 +228,24 @@ func TestWhatGoesWithARenamedMachineIsActedOn(t *testing.T) {
 		t.Errorf("the next plan: %+v", p.Steps)
 	}
 }
+
+func TestStepsThatWaitForEachOtherAreNoSuccess(t *testing.T) {
+	w := enginetest.NewWorld(gates("a", "b"))
+	s := statedir.Open(t.TempDir())
+	at := func(host string, more ...string) *engine.Graph {
+		g := graphOf(t, []string{host}, append(more, host+"/file=1")...)
+		g.Node("machine:" + host).Claims = []string{"address"}
+		return g
+	}
+	first := at("a", "net=1")
+	first.Node("machine:a").Outlives = []string{"net"}
+	up(t, first, s, w)
+	e := engine.New(at("b"), s, w, nil, engine.Options{})
+	p, err := e.Plan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Apply(t.Context(), p, nil); err == nil || !strings.Contains(err.Error(), "wait for each other") {
+		t.Errorf("%v; there:\n%s", err, w)
+	}
+}

@@ -49,13 +49,13 @@ func Service() stack.Service {
 // leaving takes the queues' copies from the member while all can agree on that, and
 // has the others forget it. Until then its node runs, without a broker: of two, the one
 // that stays takes no node for half a partition, and pauses (pause_minority). A node
-// that nobody ends, since updraft was killed, ends by itself; one that is put back joins
-// anew.
+// that nobody ends, since updraft was killed, ends by itself, unless it has joined again
+// by then; one that is put back joins anew.
 func leaving() stack.Leaving {
 	data := stack.DataDir(name)
 	return stack.Leaving{
 		Leave: shrink(`"$RABBITMQ_NODENAME"`) +
-			fmt.Sprintf("systemd-run --quiet --collect --unit=%s --on-active=10min systemctl stop %s || :\n", endUnit, name) +
+			fmt.Sprintf("systemd-run --quiet --collect --unit=%s --on-active=10min sh -c 'test -e %s/joined || systemctl stop %s' || :\n", endUnit, data, name) +
 			fmt.Sprintf("timeout 60 podman exec %[1]s %[2]sctl --longnames stop_app || systemctl stop %[1]s\nrm -f %[3]s/joined\n", name, bin, data),
 		Forget: func(_ *stack.Deployment, _ *spec.Host, address string) string {
 			return fmt.Sprintf(forgetting, "podman exec "+name+" "+bin+"ctl --longnames", node(address)) + shrink(node(address))
@@ -72,7 +72,7 @@ const endUnit = "updraft-rabbitmq-end"
 // with a prefix of a command, and the node. Whether it is gone is not what the command
 // says: it takes copies of queues away thereafter, and may fail with that.
 const forgetting = `said=$(timeout 90 %[1]s forget_cluster_node %[2]s 2>&1) || {
-	in=$(timeout 30 %[1]s --silent eval "lists:member('%[2]s', rabbit_nodes:list_members())." 2>&1) || in="$in"
+	in=$(timeout 30 %[1]s --silent eval "lists:member('%[2]s', rabbit_nodes:list_members())." 2>&1) || :
 	test "$in" = false || { echo "$said"; echo "in the cluster: $in"; exit 1; }
 }
 `
