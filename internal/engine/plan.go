@@ -186,11 +186,9 @@ func (e *Engine) Plan(ctx context.Context) (*Plan, error) {
 	gone := p.gone(records)
 	if !e.opts.Partial {
 		p.prune(gone)
-	}
-	p.pokeAll(gone)
-	if !e.opts.Partial {
 		e.object(ctx, p)
 	}
+	p.pokeAll(gone)
 	p.takeTurns(ctx, records, e.opts.Last)
 	return p, nil
 }

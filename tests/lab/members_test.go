@@ -78,14 +78,18 @@ func withEtcd(t *testing.T, images ...string) []*member {
 	return all
 }
 
-// ctl asks a member of RabbitMQ.
-func (m *member) ctl(words ...string) string {
-	c := find[*container.Resource](m.b.t, m.items, "rabbitmq")
+// inRabbit runs a command with what RabbitMQ's container has in its environment.
+func (m *member) inRabbit(words ...string) (string, error) {
 	line := []string{"env"}
-	for k, v := range c.Env {
+	for k, v := range find[*container.Resource](m.b.t, m.items, "rabbitmq").Env {
 		line = append(line, k+"="+v)
 	}
-	out, err := m.in("infra", "rabbitmq", append(append(line, "timeout", "60"), words...)...)
+	return m.in("infra", "rabbitmq", append(line, words...)...)
+}
+
+// ctl asks a member of RabbitMQ.
+func (m *member) ctl(words ...string) string {
+	out, err := m.inRabbit(append([]string{"timeout", "60"}, words...)...)
 	if err != nil {
 		m.b.t.Logf("%s: %s", m.name, lastLines(out))
 		return "error: " + out
@@ -196,11 +200,7 @@ func (m *member) asHost(script string) (string, error) {
 	if err := os.WriteFile(filepath.Join(dir, "podman"), []byte("#!/bin/sh\nshift 2 # exec rabbitmq\nexec \"$@\"\n"), 0o755); err != nil {
 		m.b.t.Fatal(err)
 	}
-	line := []string{"env", "PATH=/run/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-	for k, v := range find[*container.Resource](m.b.t, m.items, "rabbitmq").Env {
-		line = append(line, k+"="+v)
-	}
-	return m.in("infra", "rabbitmq", append(line, "sh", "-euc", script)...)
+	return m.inRabbit("PATH=/run/bin:/usr/sbin:/usr/bin:/sbin:/bin", "sh", "-euc", script)
 }
 
 func (m *member) remake() {

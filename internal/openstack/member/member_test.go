@@ -34,10 +34,10 @@ func controllers(n int) string {
 	return strings.NewReplacer("count: 3", fmt.Sprintf("count: %d", n), "workers: 2", "storage: {instances: local, images: local}").Replace(stacktest.Large)
 }
 
-// services are one that leaves, forgets and clears.
+// services are one that leaves, forgets, ends and clears.
 func services() []stack.Service {
 	return []stack.Service{{Name: "raft", Leaving: stack.Leaving{
-		Leave: "leave\n", Clear: "clear\n",
+		Leave: "leave\n", End: "end\n", Clear: "clear\n",
 		Object: func(d *stack.Deployment) string { return fmt.Sprintf("object %d\n", len(d.Spec.Controllers)) },
 		Forget: func(_ *stack.Deployment, _ *spec.Host, address string) string { return "forget " + address },
 	}}}
@@ -53,7 +53,7 @@ func (w *world) run(_ context.Context, host, script string) (string, error) {
 	if strings.HasPrefix(script, "object ") {
 		return w.objects[host], nil
 	}
-	for _, word := range []string{"leave", "clear", "forget"} {
+	for _, word := range []string{"leave", "end\n", "clear", "forget"} {
 		if i := strings.Index(script, word); i >= 0 {
 			line, _, _ := strings.Cut(script[i:], "\n")
 			w.did = append(w.did, host+": "+line)
@@ -131,7 +131,7 @@ func TestAControllerLeavesIsForgottenAndClears(t *testing.T) {
 	if err := x.Remove(t.Context(), rec("controller3"), func(string) {}); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"controller3: leave", "controller1: forget 10.88.0.13", "controller3: clear"}
+	want := []string{"controller3: leave", "controller1: forget 10.88.0.13", "controller3: end", "controller3: clear"}
 	if diff := cmp.Diff(want, w.did); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -146,9 +146,12 @@ func TestADeadControllerIsForgottenByOneThatAnswers(t *testing.T) {
 	if want := []string{"controller2: forget 10.88.0.13"}; !slices.Equal(w.did, want) {
 		t.Errorf("did %q", w.did)
 	}
-	w.down = []string{"controller1", "controller2"}
+	w.down, w.did = []string{"controller1", "controller2"}, nil
 	if err := x.Remove(t.Context(), rec("controller3"), func(string) {}); err == nil {
 		t.Error("nobody forgot it, and that is well")
+	}
+	if want := []string{"controller3: leave", "controller3: end"}; !slices.Equal(w.did, want) {
+		t.Errorf("that nobody forgot did %q", w.did)
 	}
 }
 
@@ -158,7 +161,7 @@ func TestWhoIsDeadIsForgottenBeforeAnyoneLeaves(t *testing.T) {
 	if err := x.Remove(t.Context(), rec("controller3"), func(string) {}); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"controller1: forget 10.88.0.12", "controller3: leave", "controller1: forget 10.88.0.13", "controller3: clear"}
+	want := []string{"controller1: forget 10.88.0.12", "controller3: leave", "controller1: forget 10.88.0.13", "controller3: end", "controller3: clear"}
 	if diff := cmp.Diff(want, w.did); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
